@@ -1,0 +1,1 @@
+"""The chat application on top of `gateway_core`: accounts, rooms, messages, presence."""

@@ -1,0 +1,1 @@
+"""Implementations of the ports: `embedded` for one process, others for a cluster."""

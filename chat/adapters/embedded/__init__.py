@@ -1,0 +1,1 @@
+"""The ports in one process: SQLite for what must last, memory for the rest."""

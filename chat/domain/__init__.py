@@ -1,0 +1,1 @@
+"""Values and rules of chat: standard library only, no I/O."""

@@ -1,0 +1,78 @@
+"""Users and their sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from typing import NewType
+
+from .errors import Invalid
+
+UserId = NewType("UserId", str)
+SessionId = NewType("SessionId", str)
+
+MAX_NAME_CHARACTERS = 32
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_BYTES = 1024
+"""argon2 reads all of it, so a limit keeps a login's cost flat."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class User:
+    """An account. `name` is as its owner writes it; two names that fold alike are one."""
+
+    id: UserId
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in user on one device. Times are seconds since the epoch."""
+
+    id: SessionId
+    user: UserId
+    created: float
+    expires: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """Who speaks: proven by an access token that holds until `expires` (seconds since the epoch)."""
+
+    user: User
+    session: SessionId
+    expires: float
+
+
+def fold_name(name: str) -> str:
+    """The form under which a name is unique: NFKC, case-folded."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def check_name(name: str, *, what: str = "name", limit: int = MAX_NAME_CHARACTERS) -> str:
+    """`name` without outer white space, if people can read and tell it apart.
+
+    Raises: Invalid for an empty or long name, and for control, format, surrogate and private characters
+    (zero width, direction overrides), line separators, and more than two combining marks in a row.
+    """
+    name = unicodedata.normalize("NFC", name.strip())
+    if not 1 <= len(name) <= limit:
+        raise Invalid(f"{what} must have 1 to {limit} characters")
+    marks = 0
+    for character in name:
+        category = unicodedata.category(character)
+        if category[0] == "C" or category in ("Zl", "Zp"):
+            raise Invalid(f"{what} contains a character that cannot be seen")
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks > 2:
+            raise Invalid(f"{what} contains too many combining marks")
+    return name
+
+
+def check_password(password: str) -> str:
+    """`password` itself, if its length is within the limits. Raises: Invalid."""
+    if len(password) < MIN_PASSWORD_CHARACTERS:
+        raise Invalid(f"password must have at least {MIN_PASSWORD_CHARACTERS} characters")
+    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
+        raise Invalid(f"password must have at most {MAX_PASSWORD_BYTES} bytes")
+    return password

@@ -1,0 +1,24 @@
+"""Token buckets shared by all nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """A bucket's refill in units per second, and its depth in units."""
+
+    per_second: float
+    burst: float
+
+
+class RateLimiter(Protocol):
+    """Buckets by name; one that nobody has touched is full."""
+
+    async def take(self, bucket: str, rate: Rate, cost: float = 1.0) -> float:
+        """Takes `cost` if it is there and returns 0, else takes nothing and returns the seconds until it would be.
+
+        Never raises `Unavailable`: a limiter that is away lets everything pass.
+        """

@@ -1,0 +1,41 @@
+"""Rooms, their members, and how far each member has read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..domain.messages import Position
+from ..domain.rooms import Member, Role, Room, RoomId, RoomKind
+from ..domain.users import UserId
+
+
+class RoomStore(Protocol):
+    """Every method raises `Unavailable` as the message store does."""
+
+    async def create(self, name: str, kind: RoomKind, owner: UserId) -> Room:
+        """A new room with `owner` as its owner."""
+
+    async def direct(self, first: UserId, second: UserId) -> Room:
+        """The direct room of two users: the same whoever asks, made if there is none."""
+
+    async def room(self, room: RoomId) -> Room:
+        """Raises: NotFound."""
+
+    async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
+        """The room and what `user` is in it; None for nothing. Raises: NotFound if there is no room."""
+
+    async def set_role(self, room: RoomId, user: UserId, role: Role | None) -> bool:
+        """Writes the user's row, or removes it with None; its read mark stays. False if it was so already."""
+
+    async def members(self, room: RoomId, after: UserId | None, limit: int) -> list[Member]:
+        """By user id, banned ones included, at most `limit` (1 to 500) with id > `after`."""
+
+    async def rooms_of(self, user: UserId) -> list[tuple[Room, Role, Position, int]]:
+        """The user's rooms with role, newest position and read mark (0: none), bans left out, by name."""
+
+    async def public_rooms(self, after: RoomId | None, limit: int) -> list[Room]:
+        """By id, at most `limit` (1 to 500) with id > `after`."""
+
+    async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
+        """Raises each member's mark to at most the room's top, never lowers it; returns the marks as they are now."""

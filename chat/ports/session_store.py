@@ -1,0 +1,23 @@
+"""Sessions: who is signed in, for 24 hours after the last use."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..domain.users import Session, SessionId, UserId
+
+
+class SessionStore(Protocol):
+    """Every method raises `Unavailable` as the message store does."""
+
+    async def create(self, user: UserId) -> Session:
+        """A new session with an id of 128 random bits."""
+
+    async def touch(self, session: SessionId) -> Session | None:
+        """Extends a live session by its full lifetime; None if it is unknown, expired or revoked."""
+
+    async def revoke(self, session: SessionId) -> bool:
+        """Ends a session; False if there was none."""
+
+    async def revoke_user(self, user: UserId) -> list[SessionId]:
+        """Ends all sessions of a user and returns them."""

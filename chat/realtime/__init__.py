@@ -1,0 +1,1 @@
+"""Connections as chat sessions: codecs, commands, room feeds."""

@@ -1,0 +1,1 @@
+"""One file for each client protocol: payloads to commands, pushes to payloads."""

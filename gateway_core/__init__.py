@@ -1,0 +1,40 @@
+"""A WebSocket connection gateway for trio: Rust owns the sockets, Python sees batches of events."""
+
+from .config import GatewayConfig
+from .errors import AddressUnavailable, BackendUnavailable, GatewayError, UsageError
+from .gateway import (
+    Capability,
+    Closed,
+    CloseCode,
+    ConnectionId,
+    Drained,
+    Event,
+    Gateway,
+    GatewayStats,
+    HttpConnection,
+    Opened,
+    Payload,
+    Received,
+    Request,
+)
+
+__all__ = [
+    "AddressUnavailable",
+    "BackendUnavailable",
+    "Capability",
+    "CloseCode",
+    "Closed",
+    "ConnectionId",
+    "Drained",
+    "Event",
+    "Gateway",
+    "GatewayConfig",
+    "GatewayError",
+    "GatewayStats",
+    "HttpConnection",
+    "Opened",
+    "Payload",
+    "Received",
+    "Request",
+    "UsageError",
+]
