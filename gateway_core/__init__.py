@@ -4,8 +4,8 @@ from .config import GatewayConfig
 from .errors import AddressUnavailable, BackendUnavailable, GatewayError, UsageError
 from .gateway import (
     Capability,
-    Closed,
     CloseCode,
+    Closed,
     ConnectionId,
     Drained,
     Event,
