@@ -1,0 +1,1 @@
+//! One frame (§5.2): its header parsed and serialised.
