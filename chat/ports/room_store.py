@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import Protocol
 
 from ..domain.messages import Position
@@ -25,8 +26,14 @@ class RoomStore(Protocol):
     async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
         """The room and what `user` is in it; None for nothing. Raises: NotFound if there is no room."""
 
-    async def set_role(self, room: RoomId, user: UserId, role: Role | None) -> bool:
-        """Writes the user's row, or removes it with None; its read mark stays. False if it was so already."""
+    async def set_role(
+        self, room: RoomId, user: UserId, role: Role | None, *, was: Role | None | EllipsisType = ...
+    ) -> bool:
+        """Writes the user's row, or removes it with None; its read mark stays. False if that changed nothing.
+
+        With `was`, writes only if the role is still that one, in one atomic step: of two changes that
+        race (a ban and a join), the second sees what the first did.
+        """
 
     async def members(self, room: RoomId, after: UserId | None, limit: int) -> list[Member]:
         """By user id, banned ones included, at most `limit` (1 to 500) with id > `after`."""
