@@ -1,1 +1,100 @@
 """The use cases: who may do what, in which order, and what the fleet is told."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..ports.broker import Broker
+from ..ports.message_store import MessageStore
+from ..ports.presence_store import PresenceStore
+from ..ports.rate_limiter import RateLimiter
+from ..ports.room_store import RoomStore
+from ..ports.session_store import SessionStore
+from ..ports.user_store import UserStore
+from .announcer import Announcer
+from .auth import Auth, SignedIn
+from .limits import Limits, Throttle
+from .messaging import Messaging, Post
+from .names import Names
+from .passwords import Passwords
+from .presence import Presence
+from .rooms import Rooms, RoomSummary
+from .tokens import SigningKey, Tokens
+
+__all__ = [
+    "Auth",
+    "Limits",
+    "Messaging",
+    "Names",
+    "Passwords",
+    "Post",
+    "Presence",
+    "RoomSummary",
+    "Rooms",
+    "Services",
+    "SignedIn",
+    "SigningKey",
+    "Tokens",
+    "assemble",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Services:
+    """All use cases of one node. `presence.run` must run for as long as they are used."""
+
+    auth: Auth
+    rooms: Rooms
+    messaging: Messaging
+    presence: Presence
+    names: Names
+    limits: Limits
+
+
+def assemble(
+    *,
+    messages: MessageStore,
+    rooms: RoomStore,
+    users: UserStore,
+    sessions: SessionStore,
+    presence: PresenceStore,
+    limiter: RateLimiter,
+    broker: Broker,
+    tokens: Tokens,
+    passwords: Passwords | None = None,
+    limits: Limits | None = None,
+    presence_grace_seconds: float = 5.0,
+) -> Services:
+    """The services over one set of ports."""
+    limits = limits or Limits()
+    throttle = Throttle(limiter)
+    announcer = Announcer(broker)
+    names = Names(users)
+    room_service = Rooms(rooms, users, names=names, throttle=throttle, limits=limits, announcer=announcer)
+    presence_service = Presence(
+        presence, rooms=room_service, names=names, announcer=announcer, grace_seconds=presence_grace_seconds
+    )
+    return Services(
+        auth=Auth(
+            users,
+            sessions,
+            tokens=tokens,
+            passwords=passwords or Passwords(),
+            throttle=throttle,
+            limits=limits,
+            announcer=announcer,
+        ),
+        rooms=room_service,
+        messaging=Messaging(
+            messages,
+            rooms,
+            rooms=room_service,
+            presence=presence_service,
+            throttle=throttle,
+            limits=limits,
+            announcer=announcer,
+        ),
+        presence=presence_service,
+        names=names,
+        limits=limits,
+    )

@@ -1,0 +1,64 @@
+"""How much one user, one room or one address may ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import ipaddress
+
+from ..domain.errors import RateLimited
+from ..ports.rate_limiter import Rate, RateLimiter
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The rates of chat, each counted per item and shared by all nodes; 0 per second means unlimited.
+
+    An address is an IPv4 address or an IPv6 /64, which is what one customer usually gets.
+    """
+
+    publish_per_user: Rate = Rate(5, 50)
+    """Posts and edits: fast typing, with room for an outbox that was filled while offline."""
+    publish_per_room: Rate = Rate(50, 200)
+    """More than people can read; keeps one room from filling every member's outbox."""
+    write_per_user: Rate = Rate(10, 100)
+    """Deletions, read marks, joins and changes of members."""
+    history_per_user: Rate = Rate(20, 200)
+    """Pages of history."""
+    create_room_per_user: Rate = Rate(10 / _HOUR, 20)
+    """New rooms, direct ones included."""
+    invite_per_target: Rate = Rate(20 / _HOUR, 20)
+    """How often one user can be put into rooms or written to by strangers, whoever does it."""
+    typing_per_room: Rate = Rate(1 / 3, 1)
+    """Per user and room; what exceeds it is swallowed, not refused."""
+    login_per_address: Rate = Rate(10 / _MINUTE, 10)
+    login_per_name: Rate = Rate(10 / _MINUTE, 10)
+    """Guesses at one password from many addresses."""
+    register_per_address: Rate = Rate(10 / _HOUR, 10)
+    typing_max_online: int = 1000
+    """In rooms with more users online nobody is told who types."""
+    marks_max_online: int = 200
+    """In rooms with more users online nobody is told who has read what: it would cost members squared."""
+
+
+class Throttle:
+    """Takes from the shared buckets."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+
+    async def take(self, bucket: str, rate: Rate) -> None:
+        """Takes one. Raises: RateLimited, with the seconds until there is one."""
+        raise NotImplementedError
+
+    async def take_up_to(self, bucket: str, rate: Rate, count: int) -> tuple[int, float]:
+        """Takes as many of `count` as there are: how many that was, and the seconds until one more."""
+        raise NotImplementedError
+
+
+def address_key(peer: str) -> str:
+    """The address as rates count it: IPv6 by its /64, IPv4 in IPv6 as IPv4."""
+    raise NotImplementedError
