@@ -70,9 +70,16 @@ def check_name(name: str, *, what: str = "name", limit: int = MAX_NAME_CHARACTER
 
 
 def check_password(password: str) -> str:
-    """`password` itself, if its length is within the limits. Raises: Invalid."""
+    """`password` itself, if it is text within the limits. Raises: Invalid."""
     if len(password) < MIN_PASSWORD_CHARACTERS:
         raise Invalid(f"password must have at least {MIN_PASSWORD_CHARACTERS} characters")
-    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
+    if len(password) > MAX_PASSWORD_BYTES or len(_utf8(password)) > MAX_PASSWORD_BYTES:
         raise Invalid(f"password must have at most {MAX_PASSWORD_BYTES} bytes")
     return password
+
+
+def _utf8(password: str) -> bytes:
+    try:
+        return password.encode()
+    except UnicodeEncodeError:
+        raise Invalid("password contains a lone surrogate") from None

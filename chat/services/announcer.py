@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import structlog
 
+from ..domain.errors import ChatError
+from ..domain.rooms import RoomId
 from ..ports.broker import Broker
 from . import events
+
+_log = structlog.get_logger()
 
 
 class Announcer:
@@ -18,4 +22,16 @@ class Announcer:
 
     async def announce(self, *happened: events.RoomEvent | events.ControlEvent) -> None:
         """Publishes all in one call, on the channels of their rooms or on `CONTROL`. Never raises a ChatError."""
-        raise NotImplementedError
+        if not happened:
+            return
+        try:
+            await self._broker.publish([(_channel(event), events.encode(event)) for event in happened])
+        except ChatError as error:
+            self.failed += len(happened)
+            _log.warning("events_not_published", count=len(happened), failed_in_all=self.failed, error=error.message)
+
+
+def _channel(event: events.RoomEvent | events.ControlEvent) -> str:
+    if isinstance(event, events.SessionRevoked | events.UserBanned):
+        return events.CONTROL
+    return events.room_channel(RoomId(event.room))

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..domain.users import Identity, Session, SessionId, User, UserId
+import structlog
+
+from ..domain.errors import Invalid, NotFound, Unauthenticated, Unavailable
+from ..domain.ids import is_id
+from ..domain.users import (
+    Identity,
+    Session,
+    SessionId,
+    User,
+    UserId,
+    check_name,
+    check_password,
+    fold_name,
+)
 from ..ports.session_store import SessionStore
 from ..ports.user_store import UserStore
+from . import events
 from .announcer import Announcer
-from .limits import Limits, Throttle
+from .limits import Limits, Throttle, address_key, digest
 from .passwords import Passwords
 from .tokens import Tokens
+
+_log = structlog.get_logger()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +66,11 @@ class Auth:
 
         Raises: Invalid; Conflict if the name is taken; RateLimited.
         """
-        raise NotImplementedError
+        name, password = check_name(name), check_password(password)
+        await self._throttle.take(f"register:address:{address_key(peer)}", self._limits.register_per_address)
+        user = await self._users.create(name, await self._passwords.hash(password))
+        _log.info("user_registered", user=user.id)
+        return user
 
     async def sign_in(self, name: str, password: str, peer: str) -> SignedIn:
         """Opens a new session.
@@ -58,24 +78,95 @@ class Auth:
         Raises: Unauthenticated, with the same text at the same cost for a wrong name and a wrong
         password; RateLimited, per address and per name.
         """
-        raise NotImplementedError
+        await self._throttle.take(f"login:address:{address_key(peer)}", self._limits.login_per_address)
+        user = await self._proven(name, password)
+        if user is None:
+            # Not the name: people type their password into that field.
+            _log.info("sign_in_refused", peer=peer)
+            raise Unauthenticated("wrong name or password")
+        signed_in = self._signed_in(user, await self._sessions.create(user.id))
+        await self._refuse_banned(user, signed_in.session)
+        _log.info("signed_in", user=user.id)
+        return signed_in
 
     async def token_for(self, session: SessionId) -> SignedIn:
         """A fresh access token for a live session, which is extended by that. Raises: Unauthenticated."""
-        raise NotImplementedError
+        alive = await self._alive(session)
+        try:
+            user = await self._users.user(alive.user)
+        except NotFound:
+            raise _signed_out() from None
+        return self._signed_in(user, alive)
 
     async def verify(self, access_token: str) -> Identity:
         """Who the token speaks for, if its session is alive; extends the session. Raises: Unauthenticated."""
-        raise NotImplementedError
+        identity = self._tokens.verify(access_token)
+        session = await self._alive(identity.session)
+        if session.user != identity.user.id:
+            raise _signed_out()
+        return identity
 
     async def sign_out(self, session: SessionId) -> None:
         """Ends the session and closes its connections on every node; one that is over is no error."""
-        raise NotImplementedError
+        if is_id(session) and await self._sessions.revoke(session):
+            await self._announcer.announce(events.SessionRevoked(session))
 
     async def ban(self, user: UserId) -> None:
         """Ends all sessions of `user`, closes their connections, and refuses new ones. Raises: NotFound."""
-        raise NotImplementedError
+        await self._set_banned(user, True)
+        await self._sessions.revoke_user(user)
+        await self._announcer.announce(events.UserBanned(user))
+        _log.info("user_banned", user=user)
 
     async def unban(self, user: UserId) -> None:
         """Lets the user sign in again. Raises: NotFound."""
-        raise NotImplementedError
+        await self._set_banned(user, False)
+        _log.info("user_unbanned", user=user)
+
+    async def _proven(self, name: str, password: str) -> User | None:
+        """The user of that name, if the password is theirs; takes as long if there is no such user."""
+        try:
+            name, password = check_name(name), check_password(password)
+        except Invalid:
+            return None  # Depends on what was typed only, not on who exists: no need to take as long.
+        await self._throttle.take(f"login:name:{digest(fold_name(name))}", self._limits.login_per_name)
+        found = await self._users.by_name(name)
+        password_hash = found[1] if found else None
+        if not await self._passwords.verify(password_hash, password) or found is None:
+            return None
+        user, password_hash, _ = found
+        if self._passwords.is_outdated(password_hash):
+            await self._rehash(user, password)
+        return user
+
+    async def _rehash(self, user: User, password: str) -> None:
+        try:
+            await self._users.set_password_hash(user.id, await self._passwords.hash(password))
+        except Unavailable:
+            _log.info("password_not_rehashed", user=user.id)  # The next sign-in tries again.
+
+    async def _refuse_banned(self, user: User, session: Session) -> None:
+        """Looks after the session exists, so that a ban that races either is seen here or revokes it."""
+        found = await self._users.by_name(user.name)
+        if found is None or found[2]:
+            await self._sessions.revoke(session.id)
+            raise Unauthenticated("this account is banned")
+
+    async def _set_banned(self, user: UserId, banned: bool) -> None:
+        if not is_id(user):
+            raise NotFound("no such user")
+        await self._users.set_banned(user, banned)
+
+    async def _alive(self, session: SessionId) -> Session:
+        alive = await self._sessions.touch(session) if is_id(session) else None
+        if alive is None:
+            raise _signed_out()
+        return alive
+
+    def _signed_in(self, user: User, session: Session) -> SignedIn:
+        token, expires_in = self._tokens.issue(user, session.id)
+        return SignedIn(user, session, token, expires_in)
+
+
+def _signed_out() -> Unauthenticated:
+    return Unauthenticated("the session is over; sign in again")

@@ -1,5 +1,7 @@
 """How much one user, one room or one address may ask for."""
 
+# ruff: noqa: RUF009 -- a Rate is frozen, so a shared default is no trap
+
 from __future__ import annotations
 
 import dataclasses
@@ -52,13 +54,39 @@ class Throttle:
 
     async def take(self, bucket: str, rate: Rate) -> None:
         """Takes one. Raises: RateLimited, with the seconds until there is one."""
-        raise NotImplementedError
+        granted, wait = await self.take_up_to(bucket, rate, 1)
+        if not granted:
+            raise too_many(wait)
 
     async def take_up_to(self, bucket: str, rate: Rate, count: int) -> tuple[int, float]:
         """Takes as many of `count` as there are: how many that was, and the seconds until one more."""
-        raise NotImplementedError
+        if rate.per_second <= 0 or not await self._limiter.take(bucket, rate, count):
+            return count, 0.0
+        for granted in range(count):
+            wait = await self._limiter.take(bucket, rate)
+            if wait:
+                return granted, wait
+        return count, 0.0
 
 
 def address_key(peer: str) -> str:
     """The address as rates count it: IPv6 by its /64, IPv4 in IPv6 as IPv4."""
-    raise NotImplementedError
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return digest(peer)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+def digest(text: str) -> str:
+    """A short name for a text of any length and content, to be part of a bucket's name."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def too_many(wait: float) -> RateLimited:
+    """The refusal, with the seconds to wait."""
+    return RateLimited("too many requests; slow down", retry_after=wait)
