@@ -1,0 +1,63 @@
+"""Everything that can be set on a node; `docs/configuration.md` is the list."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from gateway_core import GatewayConfig
+
+from .http_api.settings import HttpSettings
+from .realtime.config import RealtimeConfig
+from .services.limits import Limits
+from .services.tokens import MIN_SECRET_BYTES
+
+DEFAULT_PORT = 8000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ChatConfig:
+    """The configuration of one node. `load_config` fills it; a test may make one directly.
+
+    Raises `ValueError` on construction if a value is out of range; the message begins with the field.
+    """
+
+    data_dir: Path = Path("data")
+    """Where messages, accounts and the token key are kept; made if it is missing, for this user alone."""
+    node: str = ""
+    """The name of this process among all nodes, at most 32 of a-z 0-9 - _; random if it is empty."""
+    backend: Literal["auto", "native", "pure"] = "auto"
+    """The gateway: the Rust one, the Python one, or the Rust one if it was built."""
+    token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
+    """Signs access tokens, at least 32 bytes; empty: one is made and kept in the data directory."""
+    previous_token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
+    """Still verifies tokens, while a new key comes into use."""
+    token_seconds: float = 900.0
+    """Lifetime of an access token; a session itself lasts 24 hours after its last use."""
+    presence_grace_seconds: float = 5.0
+    """How long a user who has disconnected still counts as online, so that a reconnect does not flicker."""
+    shutdown_seconds: float = 30.0
+    """From the first SIGTERM or SIGINT to the exit, at the latest."""
+    log_format: Literal["console", "json"] = "console"
+    """For people, or one JSON object a line."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is logged."""
+
+    gateway: GatewayConfig = dataclasses.field(default_factory=lambda: GatewayConfig(port=DEFAULT_PORT))
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    realtime: RealtimeConfig = dataclasses.field(
+        default_factory=RealtimeConfig,
+        metadata={"derived": ("node", "allowed_origins", "heartbeat_seconds", "max_message_bytes")},
+    )
+    http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
+
+    def __post_init__(self) -> None:
+        if len(self.node) > 32 or not set(self.node) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_"):
+            raise ValueError("node must have at most 32 characters of a-z 0-9 - _")
+        for name in ("token_key", "previous_token_key"):
+            if 0 < len(getattr(self, name).encode()) < MIN_SECRET_BYTES:
+                raise ValueError(f"{name} must have at least {MIN_SECRET_BYTES} bytes")
+        for name in ("token_seconds", "shutdown_seconds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")

@@ -1,0 +1,87 @@
+"""The HTTP side of a node as one ASGI application."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ..domain.errors import NotFound
+from ..services import Services
+from ..version import version
+from . import accounts, messages, rooms
+from .errors import error_answer
+from .health import Health, Readiness
+from .openapi import STYLE_HASH, openapi, page
+from .routing import Endpoint, method_not_allowed, response, routes
+from .security import SecurityHeaders
+from .settings import HttpSettings
+from .site import Site
+
+ENDPOINTS: list[Endpoint] = [*accounts.ENDPOINTS, *rooms.ENDPOINTS, *messages.ENDPOINTS]
+
+
+def create_app(services: Services, settings: HttpSettings, readiness: Readiness, site: Site | None = None) -> Starlette:
+    """The API below `/api`, health checks, and the web page if it was built. Needs no lifespan events."""
+    app = Starlette(
+        routes=[
+            *routes(ENDPOINTS, services, settings),
+            *_documentation(),
+            Route("/{path:path}", _Files(site or Site())),
+        ],
+        exception_handlers={HTTPException: _only_get},
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Health, readiness),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_credentials=True,
+                allow_methods=["GET", "POST", "PUT", "DELETE"],
+                allow_headers=["Authorization", "Content-Type"],
+            ),
+        ],
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Files:
+    """What no other route serves: the page's files, else 404. An ASGI application, so that it sees every method."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        answer = self._site.respond(request)
+        if answer is None:
+            answer = response(*error_answer(NotFound("there is nothing at this path")))
+        elif request.method not in ("GET", "HEAD"):
+            answer = method_not_allowed(["GET"])
+        await answer(scope, receive, send)
+
+
+async def _only_get(request: Request, error: Exception) -> Response:
+    """The two documents have one method, and another one is all that their routes complain of."""
+    return method_not_allowed(["GET"])
+
+
+def _documentation() -> list[Route]:
+    document = openapi(ENDPOINTS, version())
+    encoded, text = msgspec.json.encode(document), page(document)
+    policy = {"Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'"}
+
+    async def as_json(request: Request) -> Response:
+        return Response(encoded, media_type="application/json")
+
+    async def as_page(request: Request) -> Response:
+        return Response(text, media_type="text/html", headers=policy)
+
+    return [Route("/api/openapi.json", as_json), Route("/api/docs", as_page)]

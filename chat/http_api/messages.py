@@ -1,0 +1,27 @@
+"""History and unread counts; messages are posted on a socket."""
+
+from __future__ import annotations
+
+from .routing import Call, Endpoint
+from .views import MessagesAnswer, MessagesQuery, MessageView, UnreadAnswer
+
+
+async def history(call: Call, query: MessagesQuery) -> MessagesAnswer:
+    """Answers a page of messages, oldest first."""
+    found, more = await call.services.messaging.history(
+        call.identity, call.room, before=query.before, after=query.after, limit=query.limit
+    )
+    names = await call.services.names.of(list({message.user for message in found}))
+    return MessagesAnswer([MessageView.of(message, names.get(message.user, "")) for message in found], more)
+
+
+async def unread(call: Call) -> UnreadAnswer:
+    """Counts unread messages."""
+    rooms = {mine.room.id: mine.unread for mine in await call.services.rooms.mine(call.identity) if mine.unread}
+    return UnreadAnswer({str(room): count for room, count in rooms.items()}, sum(rooms.values()))
+
+
+ENDPOINTS = [
+    Endpoint("GET", "/api/rooms/{room}/messages", history),
+    Endpoint("GET", "/api/unread", unread),
+]

@@ -1,0 +1,68 @@
+"""The web page: files that the build has put into the package, read into memory once.
+
+So no request ever turns into a path in the file system. A file whose name holds its hash (below `assets/`) may
+be kept for ever; everything else is asked for anew, with its ETag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+STATIC = Path(__file__).parent / "static"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_MISSING = b"""\
+This node serves chat, but its web page is not part of this installation.
+
+To build it: install Node.js 20 or newer and run `make build` in the source tree, then start the node again.
+Everything else works without it: the HTTP API is described at /api/docs, and the WebSocket is at /ws.
+"""
+
+
+class _File(NamedTuple):
+    content: bytes
+    type: str
+    etag: str
+    lasting: bool
+
+
+class Site:
+    """The files below one directory, by URL path; empty if there is none."""
+
+    def __init__(self, directory: Path = STATIC) -> None:
+        self._files = {}
+        for path in sorted(directory.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                name = path.relative_to(directory).as_posix()
+                self._files["/" + name] = _read(path, lasting=name.startswith("assets/"))
+        if "/index.html" in self._files:
+            self._files["/"] = self._files.pop("/index.html")
+
+    def respond(self, request: Request) -> Response | None:
+        """The file at the request's path, or None if there is none."""
+        path = request.url.path
+        if path not in self._files:
+            return Response(_MISSING, media_type="text/plain") if path == "/" else None
+        file = self._files[path]
+        headers = {
+            "ETag": file.etag,
+            "Cache-Control": "public, max-age=31536000, immutable" if file.lasting else "no-cache",
+            "Content-Security-Policy": PAGE_POLICY,
+        }
+        if request.headers.get("if-none-match") == file.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.content, headers=headers, media_type=file.type)
+
+
+def _read(path: Path, lasting: bool) -> _File:
+    content = path.read_bytes()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return _File(content, kind, f'"{hashlib.sha256(content).hexdigest()[:32]}"', lasting)
