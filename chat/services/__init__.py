@@ -70,7 +70,7 @@ def assemble(
     throttle = Throttle(limiter)
     announcer = Announcer(broker)
     names = Names(users)
-    room_service = Rooms(rooms, users, names=names, throttle=throttle, limits=limits, announcer=announcer)
+    room_service = Rooms(rooms, users, throttle=throttle, limits=limits, announcer=announcer)
     presence_service = Presence(
         presence, rooms=room_service, names=names, announcer=announcer, grace_seconds=presence_grace_seconds
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import structlog
+import trio
 
 from ..domain.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from ..domain.ids import is_id
@@ -108,14 +109,16 @@ class Auth:
 
     async def sign_out(self, session: SessionId) -> None:
         """Ends the session and closes its connections on every node; one that is over is no error."""
-        if is_id(session) and await self._sessions.revoke(session):
-            await self._announcer.announce(events.SessionRevoked(session))
+        with trio.CancelScope(shield=True):  # A revoked session's connections must not stay open.
+            if is_id(session) and await self._sessions.revoke(session):
+                await self._announcer.announce(events.SessionRevoked(session))
 
     async def ban(self, user: UserId) -> None:
         """Ends all sessions of `user`, closes their connections, and refuses new ones. Raises: NotFound."""
-        await self._set_banned(user, True)
-        await self._sessions.revoke_user(user)
-        await self._announcer.announce(events.UserBanned(user))
+        with trio.CancelScope(shield=True):
+            await self._set_banned(user, True)
+            await self._sessions.revoke_user(user)
+            await self._announcer.announce(events.UserBanned(user))
         _log.info("user_banned", user=user)
 
     async def unban(self, user: UserId) -> None:

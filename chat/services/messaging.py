@@ -7,16 +7,21 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..domain.errors import ChatError
-from ..domain.messages import Appended, Message
-from ..domain.rooms import Role, RoomId
+import trio
+
+from ..domain.errors import ChatError, Forbidden, Invalid
+from ..domain.messages import Appended, Message, NewMessage, mentions
+from ..domain.rooms import Operation, Role, RoomId, RoomKind, check
 from ..domain.users import Identity
 from ..ports.message_store import MessageStore
+from ..ports.rate_limiter import Rate
 from ..ports.room_store import RoomStore
+from . import events
 from .announcer import Announcer
-from .limits import Limits, Throttle
+from .limits import Limits, Throttle, too_many
 from .presence import Presence
 from .rooms import Rooms
+from .validation import check_body, check_key, check_page, check_seq
 
 _NO_ROLES: Mapping[RoomId, Role] = MappingProxyType({})
 
@@ -59,9 +64,18 @@ class Messaging:
 
         `roles` is what the caller knows of `who`'s roles; rooms not in it are looked up. An answer may be
         Invalid (body or key), NotFound, Forbidden, RateLimited (per user and room, one unit each) or
-        Unavailable. Cancelling never leaves a committed message unannounced. Raises: nothing of its own.
+        Unavailable. Cancelling never leaves a committed message unannounced. Raises: no ChatError.
         """
-        raise NotImplementedError
+        answers = [_malformed(post) for post in posts]
+        mine = [f"publish:user:{who.user.id}"] * len(posts)
+        await self._refuse_excess(answers, mine, self._limits.publish_per_user)
+        await self._refuse_strangers(answers, who, posts, roles)
+        theirs = [f"publish:room:{post.room}" for post in posts]
+        await self._refuse_excess(answers, theirs, self._limits.publish_per_room)
+        stored = iter(
+            await self._store(who, [post for post, refusal in zip(posts, answers, strict=True) if refusal is None])
+        )
+        return [refusal or next(stored) for refusal in answers]
 
     async def history(
         self, who: Identity, room: RoomId, *, before: int | None = None, after: int | None = None, limit: int
@@ -70,20 +84,132 @@ class Messaging:
 
         With seq < `before` (neither given: the newest), or > `after`. Raises: Invalid, NotFound, RateLimited.
         """
-        raise NotImplementedError
+        check_page(limit)
+        await self._throttle.take(f"history:user:{who.user.id}", self._limits.history_per_user)
+        await self._rooms.authorize(who.user.id, room, Operation.SEE)
+        if after is None:
+            before = None if before is None else check_seq(before, "before")
+            page = await self._messages.read_before(room, before, limit + 1)
+            return page[-limit:], len(page) > limit
+        if before is not None:
+            raise Invalid("before and after exclude each other")
+        page = await self._messages.read_after(room, check_seq(after, "after"), limit + 1)
+        return page[:limit], len(page) > limit
 
     async def edit(self, who: Identity, room: RoomId, seq: int, body: dict[str, Any]) -> Message:
         """Replaces the body of one's own message. Raises: NotFound, Forbidden, Invalid, RateLimited."""
-        raise NotImplementedError
+        check_body(body)
+        await self._throttle.take(f"publish:user:{who.user.id}", self._limits.publish_per_user)
+        found, _ = await self._rooms.authorize(who.user.id, room, Operation.PUBLISH)
+        message = await self._messages.read_one(room, check_seq(seq))
+        if message.user != who.user.id:
+            raise Forbidden("only the author may edit a message")
+        with trio.CancelScope(shield=True):
+            edited = await self._messages.edit(room, seq, body)
+            await self._announcer.announce(
+                events.Edited(room, found.epoch, seq, edited.revision, who.user.id, edited.body)
+            )
+        return edited
 
     async def delete(self, who: Identity, room: RoomId, seq: int) -> Message:
         """Empties a message: one's own, or anyone's for moderators; twice is once. Raises: NotFound, Forbidden."""
-        raise NotImplementedError
+        await self._take_write(who)
+        found, role = await self._rooms.authorize(who.user.id, room, Operation.PUBLISH)
+        message = await self._messages.read_one(room, check_seq(seq))
+        if message.user != who.user.id:
+            check(Operation.MODERATE, found.kind, role)
+        if message.deleted:
+            return message
+        with trio.CancelScope(shield=True):
+            deleted = await self._messages.delete(room, seq)
+            await self._announcer.announce(events.Deleted(room, found.epoch, seq, deleted.revision, who.user.id))
+        return deleted
 
     async def mark_read(self, who: Identity, room: RoomId, seq: int) -> int:
         """Raises the user's read mark to `seq`, at most to the room's top; returns the mark as it is now."""
-        raise NotImplementedError
+        check_seq(seq)
+        await self._take_write(who)
+        await self._rooms.authorize(who.user.id, room, Operation.PUBLISH)
+        [mark] = await self._room_store.mark_read([(room, who.user.id, seq)])
+        if 0 < mark <= seq and await self._is_small(room, self._limits.marks_max_online):
+            await self._announcer.announce(events.MarkRaised(room, who.user.id, mark))
+        return mark
 
     async def typing(self, who: Identity, room: RoomId) -> None:
         """Tells the room that `who` is writing; too often, or in a very large room, it tells nobody."""
-        raise NotImplementedError
+        await self._rooms.authorize(who.user.id, room, Operation.PUBLISH)
+        bucket = f"typing:{room}:{who.user.id}"
+        granted, _ = await self._throttle.take_up_to(bucket, self._limits.typing_per_room, 1)
+        if granted and await self._is_small(room, self._limits.typing_max_online):
+            await self._announcer.announce(events.Typing(room, who.user.id, who.user.name))
+
+    async def _refuse_excess(self, answers: list[ChatError | None], buckets: Sequence[str], rate: Rate) -> None:
+        """Charges each post that is not refused yet to its bucket; the first ones of a bucket get what is there."""
+        charged: dict[str, list[int]] = {}
+        for index, bucket in enumerate(buckets):
+            if answers[index] is None:
+                charged.setdefault(bucket, []).append(index)
+        for bucket, indices in charged.items():
+            granted, wait = await self._throttle.take_up_to(bucket, rate, len(indices))
+            for index in indices[granted:]:
+                answers[index] = too_many(wait)
+
+    async def _refuse_strangers(
+        self, answers: list[ChatError | None], who: Identity, posts: Sequence[Post], roles: Mapping[RoomId, Role]
+    ) -> None:
+        """Asks the ACL once for each room."""
+        rooms = dict.fromkeys(post.room for post, refusal in zip(posts, answers, strict=True) if refusal is None)
+        refusals = {room: await self._refusal(who, room, roles.get(room)) for room in rooms}
+        for index, post in enumerate(posts):
+            answers[index] = answers[index] or refusals[post.room]
+
+    async def _refusal(self, who: Identity, room: RoomId, role: Role | None) -> ChatError | None:
+        try:
+            if role is None:
+                await self._rooms.authorize(who.user.id, room, Operation.PUBLISH)
+            else:
+                check(Operation.PUBLISH, RoomKind.PRIVATE, role)  # To those with a role the kind makes no difference.
+        except ChatError as error:
+            return error
+        return None
+
+    async def _store(self, who: Identity, posts: Sequence[Post]) -> list[Appended | ChatError]:
+        """Commits and announces, shielded so that both happen or neither."""
+        if not posts:
+            return []
+        new = [NewMessage(post.room, who.user.id, post.key, post.body, mentions(post.body["text"])) for post in posts]
+        with trio.CancelScope(shield=True):
+            try:
+                stored = await self._messages.append(new)
+            except ChatError as error:
+                return [error] * len(posts)
+            await self._announcer.announce(*_announcements(who, posts, stored))
+        return stored
+
+    async def _is_small(self, room: RoomId, max_online: int) -> bool:
+        """Whether few enough are online to tell them trifles; not if that cannot be found out."""
+        try:
+            return await self._presence.count(room) <= max_online
+        except ChatError:
+            return False
+
+    async def _take_write(self, who: Identity) -> None:
+        await self._throttle.take(f"write:user:{who.user.id}", self._limits.write_per_user)
+
+
+def _malformed(post: Post) -> ChatError | None:
+    try:
+        check_key(post.key)
+        check_body(post.body)
+    except Invalid as error:
+        return error
+    return None
+
+
+def _announcements(who: Identity, posts: Sequence[Post], stored: Sequence[Appended | ChatError]) -> list[events.Posted]:
+    """An event for each post that is new; a duplicate was announced when it was."""
+    return [
+        events.Posted(post.room, at.epoch, at.seq, at.ts, who.user.id, who.user.name, post.key, post.body)
+        for post, at in zip(posts, stored, strict=True)
+        if isinstance(at, Appended) and not at.duplicate
+    ]

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
 
-from ..domain.rooms import Member, Operation, Role, Room, RoomId, RoomKind
-from ..domain.users import Identity, UserId
+import trio
+
+from ..domain.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from ..domain.ids import is_id
+from ..domain.rooms import MAX_ROOM_NAME_CHARACTERS, Member, Operation, Role, Room, RoomId, RoomKind, check, outranks
+from ..domain.users import Identity, UserId, check_name
 from ..ports.room_store import RoomStore
 from ..ports.user_store import UserStore
+from . import events
 from .announcer import Announcer
 from .limits import Limits, Throttle
-from .names import Names
+from .lru import Lru
+from .validation import check_page
+
+_ATTEMPTS = 5
+"""A change of role starts over if another came between; that many in a row do not happen by chance."""
+_SCAN_PAGE = 500
+_REMEMBERED_DIRECT_ROOMS = 10_000
+
+Cursor = TypeVar("Cursor", RoomId | None, UserId | None)
+R = TypeVar("R", bound=Role | None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,69 +45,193 @@ class Rooms:
     """Membership. A room that the user may not see is `NotFound`; every method may raise `Unavailable`.
 
     Ranks: owner > moderator > member. One kicks, bans and changes only those below oneself. A room may
-    have several owners; the last one cannot leave while others are in.
+    have several owners; the last one cannot leave while others are in. A direct room always has its two.
     """
 
     def __init__(
-        self,
-        rooms: RoomStore,
-        users: UserStore,
-        *,
-        names: Names,
-        throttle: Throttle,
-        limits: Limits,
-        announcer: Announcer,
+        self, rooms: RoomStore, users: UserStore, *, throttle: Throttle, limits: Limits, announcer: Announcer
     ) -> None:
         self._rooms = rooms
         self._users = users
-        self._names = names
         self._throttle = throttle
         self._limits = limits
         self._announcer = announcer
+        self._direct: Lru[frozenset[UserId], Room] = Lru(_REMEMBERED_DIRECT_ROOMS)
+        self._pairs: Lru[RoomId, list[Member]] = Lru(_REMEMBERED_DIRECT_ROOMS)
 
     async def create(self, who: Identity, name: str, kind: RoomKind) -> Room:
         """A new public or private room that `who` owns. Raises: Invalid, RateLimited."""
-        raise NotImplementedError
+        if kind is RoomKind.DIRECT:
+            raise Invalid("kind must be public or private")
+        name = check_name(name, what="room name", limit=MAX_ROOM_NAME_CHARACTERS)
+        await self._throttle.take(f"create:user:{who.user.id}", self._limits.create_room_per_user)
+        return await self._rooms.create(name, kind, who.user.id)
 
     async def direct(self, who: Identity, other: UserId) -> Room:
         """The room of the two, made if there is none. Raises: NotFound (no such user), Invalid, RateLimited."""
-        raise NotImplementedError
+        pair = frozenset((who.user.id, other))
+        if len(pair) != 2:
+            raise Invalid("a direct room is for two")
+        room = self._direct.recall(pair)
+        if room is None:
+            await self._take_write(who)
+            await self._check_user(other)
+            await self._throttle.take(f"create:user:{who.user.id}", self._limits.create_room_per_user)
+            room = await self._rooms.direct(who.user.id, other)
+            self._direct.remember(pair, room)
+        return room
 
     async def public(self, who: Identity, after: RoomId | None, limit: int) -> list[Room]:
         """Public rooms by id, at most `limit` (1 to 200) with id > `after`. Raises: Invalid."""
-        raise NotImplementedError
+        return await self._rooms.public_rooms(_check_cursor(after), check_page(limit))
 
     async def mine(self, who: Identity) -> list[RoomSummary]:
         """The rooms that `who` is a member of, with what is unread in each."""
-        raise NotImplementedError
+        return [
+            RoomSummary(room, role, top.seq, read, max(top.seq - read, 0), await self._title(room, who.user.id))
+            for room, role, top, read in await self._rooms.rooms_of(who.user.id)
+        ]
 
     async def authorize(self, user: UserId, room: RoomId, operation: Operation) -> tuple[Room, Role | None]:
         """The room and the user's role in it, if `operation` is allowed. Raises: NotFound, Forbidden."""
-        raise NotImplementedError
+        found, role = await self._role(room, user)
+        check(operation, found.kind, role)
+        return found, role
 
     async def enter(self, who: Identity, room: RoomId) -> tuple[Room, Role]:
         """Makes `who` a member of a public room, if that is not so yet. Raises: NotFound, RateLimited."""
-        raise NotImplementedError
+        found, role = await self.authorize(who.user.id, room, Operation.ENTER)
+        if role is not None:
+            return found, role
+        await self._take_write(who)
+
+        def entered(was: Role | None) -> Role:
+            check(Operation.ENTER, found.kind, was)
+            return was or Role.MEMBER
+
+        return found, await self._change(room, who.user.id, entered)
 
     async def leave(self, who: Identity, room: RoomId) -> None:
         """Ends the membership; not being a member is no error.
 
         Raises: NotFound; Forbidden in a direct room; Conflict for the last owner while others are in.
         """
-        raise NotImplementedError
+        found, role = await self.authorize(who.user.id, room, Operation.SEE)
+        if found.kind is RoomKind.DIRECT:
+            raise Forbidden("a direct room cannot be left")
+        if role is None:
+            return
+        await self._take_write(who)
+        if role is Role.OWNER:
+            await self._check_succession(room, who.user.id)
+        # A ban that came between stays.
+        await self._change(room, who.user.id, lambda was: was if was is Role.BANNED else None)
 
     async def members(self, who: Identity, room: RoomId, after: UserId | None, limit: int) -> list[Member]:
         """By user id, at most `limit` (1 to 200) with id > `after`. Only moderators see who is banned."""
-        raise NotImplementedError
+        _, role = await self.authorize(who.user.id, room, Operation.SEE)
+        after, limit = _check_cursor(after), check_page(limit)
+        sees_banned = role in (Role.OWNER, Role.MODERATOR)
+        found: list[Member] = []
+        while len(found) < limit and (page := await self._rooms.members(room, after, limit - len(found))):
+            found += [member for member in page if sees_banned or member.role is not Role.BANNED]
+            after = page[-1].user
+        return found
 
     async def set_role(self, who: Identity, room: RoomId, target: UserId, role: Role) -> None:
         """Invites (MEMBER), promotes, demotes, or bans (BANNED, also those who are no members).
 
-        Moderators invite and ban; owners do everything. Nobody changes their own role.
+        Moderators invite and ban; owners do everything. Nobody can change their own role.
         Raises: NotFound (room or user), Forbidden, Conflict (banned: unban first), RateLimited.
         """
-        raise NotImplementedError
+        needed = Operation.ADMINISTER if role in (Role.OWNER, Role.MODERATOR) else Operation.MODERATE
+        _, actor = await self.authorize(who.user.id, room, needed)
+        await self._take_write(who)
+        await self._check_user(target)
+        _, was = await self._role(room, target)
+        if was is None and role is not Role.BANNED:
+            await self._throttle.take(f"invite:target:{target}", self._limits.invite_per_target)
+
+        def changed(was: Role | None) -> Role:
+            if was is Role.BANNED and role is not Role.BANNED:
+                raise Conflict("this user is banned from the room; lift the ban first")
+            if was is not role:
+                _check_outranks(actor, was)
+            return role
+
+        await self._change(room, target, changed)
 
     async def remove(self, who: Identity, room: RoomId, target: UserId) -> None:
         """Kicks a member, or lifts a ban; someone who is neither is no error. Raises: NotFound, Forbidden."""
-        raise NotImplementedError
+        _, actor = await self.authorize(who.user.id, room, Operation.MODERATE)
+        await self._take_write(who)
+        await self._check_user(target)
+
+        def removed(was: Role | None) -> None:
+            _check_outranks(actor, was)
+
+        await self._change(room, target, removed)
+
+    async def _change(self, room: RoomId, target: UserId, decide: Callable[[Role | None], R]) -> R:
+        """Gives `target` the role that `decide` makes of the present one, in one atomic step; tells the fleet."""
+        for _ in range(_ATTEMPTS):
+            _, was = await self._role(room, target)
+            role = decide(was)
+            if role is was:
+                return role
+            # Told even if the caller is cancelled: a banned user's connections must not stay subscribed.
+            with trio.CancelScope(shield=True):
+                if await self._rooms.set_role(room, target, role, was=was):
+                    await self._announcer.announce(events.MemberChanged(room, target, role))
+                    return role
+        raise Unavailable("the members of this room are changing; try again")
+
+    async def _role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
+        """As the store says, with one refusal for a room that is not there and one not to be seen."""
+        if not is_id(room):
+            raise NotFound("no such room")
+        try:
+            return await self._rooms.role(room, user)
+        except NotFound:
+            raise NotFound("no such room") from None
+
+    async def _check_user(self, user: UserId) -> None:
+        if not is_id(user):
+            raise NotFound("no such user")
+        await self._users.user(user)
+
+    async def _check_succession(self, room: RoomId, owner: UserId) -> None:
+        """Reads the room's members page by page, until there is another owner."""
+        others = False
+        after: UserId | None = None
+        while page := await self._rooms.members(room, after, _SCAN_PAGE):
+            roles = {member.role for member in page if member.user != owner}
+            if Role.OWNER in roles:
+                return
+            others = others or bool(roles - {Role.BANNED})
+            after = page[-1].user
+        if others:
+            raise Conflict("you are the last owner; make somebody else an owner first")
+
+    async def _title(self, room: Room, user: UserId) -> str:
+        if room.kind is not RoomKind.DIRECT:
+            return room.name
+        pair = self._pairs.recall(room.id)
+        if pair is None:
+            pair = await self._rooms.members(room.id, None, 2)
+            self._pairs.remember(room.id, pair)
+        return next((member.name for member in pair if member.user != user), "")
+
+    async def _take_write(self, who: Identity) -> None:
+        await self._throttle.take(f"write:user:{who.user.id}", self._limits.write_per_user)
+
+
+def _check_outranks(actor: Role | None, target: Role | None) -> None:
+    if actor is None or not outranks(actor, target):
+        raise Forbidden("the role of this user is not below yours")
+
+
+def _check_cursor(after: Cursor) -> Cursor:
+    if after is not None and not is_id(after):
+        raise Invalid("after must be an id")
+    return after
