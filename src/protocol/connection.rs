@@ -1,9 +1,25 @@
 //! An open connection to its end: OPEN → CLOSING → CLOSED (§5 to §7).
+//!
+//! | phase | we receive | we send | left by |
+//! | --- | --- | --- | --- |
+//! | `Open` | everything | everything | `close`, a deadline: `Closing`; their Close frame, a `ProtocolError`: `Closed` |
+//! | `Closing` | their Close frame; the rest is dropped | our Close frame | their Close frame, a `ProtocolError`: `Closed` |
+//! | `Closed` | nothing | our Close frame, if it is not yet fetched | the socket's end |
+//!
+//! By concern: `receive.rs` turns bytes into frames and events, `timers.rs` keeps the deadlines, this file closes
+//! and sends.
 
 use std::time::Instant;
 
-use super::{Agreement, Event, Role, Shared, Timeouts};
+use super::frame::{Header, Opcode};
+use super::{Agreement, Role, close, encode};
 use crate::error::{ProtocolError, UsageError};
+
+mod receive;
+mod timers;
+
+use receive::Unfinished;
+pub use timers::Timeout;
 
 /// Where a connection stands (§4.1, §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,25 +34,29 @@ pub enum Phase {
     Closed,
 }
 
-/// What a deadline brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timeout {
-    /// The peer was silent: a Ping frame is pending.
-    Ping,
-    /// It did not answer the ping: a Close frame with 4012 is pending.
-    Pong,
-    /// A message took too long: a Close frame with 1008 is pending.
-    Message,
-    /// It did not finish the closing handshake: drop the socket.
-    Close,
-}
-
 /// The protocol state of one connection after its opening handshake.
 ///
 /// Small, and without heap memory while no frame or message is unfinished and nothing is pending.
+#[derive(Debug)]
 pub struct Connection {
-    #[expect(dead_code)]
-    todo: u8,
+    phase: Phase,
+    role: Role,
+    agreement: Option<Agreement>,
+    ping_factor: f32,
+    frames_received: u32,
+    last_heard: Instant,
+    /// `Open`: when the ping was due that is still unanswered. After that: when the closing began.
+    waiting_since: Option<Instant>,
+    unfinished: Option<Box<Unfinished>>,
+    pending: Option<Box<Pending>>,
+}
+
+/// Control frames that wait for `data_to_send`.
+#[derive(Debug, Default)]
+struct Pending {
+    pong: Option<Vec<u8>>,
+    ping: bool,
+    close: Option<Vec<u8>>,
 }
 
 impl Connection {
@@ -45,77 +65,140 @@ impl Connection {
     /// `ping_factor` (say 0.8 to 1.2, drawn by the caller) stretches its ping interval, so that connections
     /// opened together are not pinged together.
     #[must_use]
-    pub fn new(
-        _role: Role,
-        _agreement: Option<Agreement>,
-        _ping_factor: f32,
-        _now: Instant,
-    ) -> Self {
-        todo!()
+    pub fn new(role: Role, agreement: Option<Agreement>, ping_factor: f32, now: Instant) -> Self {
+        Self {
+            phase: Phase::Open,
+            role,
+            agreement,
+            ping_factor,
+            frames_received: 0,
+            last_heard: now,
+            waiting_since: None,
+            unfinished: None,
+            pending: None,
+        }
     }
 
     /// The compression that the opening handshake agreed on.
     #[must_use]
-    pub fn agreement(&self) -> Option<Agreement> {
-        todo!()
+    pub const fn agreement(&self) -> Option<Agreement> {
+        self.agreement
     }
 
     /// Where the connection stands.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        todo!()
-    }
-
-    /// Takes what the socket gave and calls `sink` for each event, in order.
-    ///
-    /// Unmasks in place: `data` is garbage afterwards. A message that lies whole in `data` is handed up without
-    /// a copy; of an unfinished frame only the bytes that came are kept.
-    /// Errors: the peer broke the protocol. The events before it have been reported, the phase is `Closed`, and
-    /// its Close frame is pending.
-    pub fn receive_data(
-        &mut self,
-        _data: &mut [u8],
-        _now: Instant,
-        _shared: &mut Shared,
-        _sink: &mut impl FnMut(Event<'_>),
-    ) -> Result<(), ProtocolError> {
-        todo!()
+    pub const fn phase(&self) -> Phase {
+        self.phase
     }
 
     /// Frames and fragments received since the last call, control frames included: for the rate bucket.
     pub fn take_frames_received(&mut self) -> u32 {
-        todo!()
+        std::mem::take(&mut self.frames_received)
     }
 
     /// Starts the closing handshake; without effect unless the phase is `Open`.
     ///
     /// Errors: a code that must not be sent (§7.4), or a reason over 123 bytes.
-    pub fn close(&mut self, _code: u16, _reason: &str, _now: Instant) -> Result<(), UsageError> {
-        todo!()
+    pub fn close(&mut self, code: u16, reason: &str, now: Instant) -> Result<(), UsageError> {
+        close::check(code, reason)?;
+        if self.phase == Phase::Open {
+            self.start_closing(Phase::Closing, code, reason, now);
+        }
+        Ok(())
     }
 
     /// Whether `data_to_send` would append anything.
     #[must_use]
-    pub fn has_data_to_send(&self) -> bool {
-        todo!()
+    pub const fn has_data_to_send(&self) -> bool {
+        self.pending.is_some()
     }
 
     /// Appends the pending control frames: at most one Pong (the newest), one Ping and one Close, the last.
     ///
     /// Call it when the bytes queued before have left, lest a peer that floods pings and reads nothing fills
     /// the outbox. No message may be sent after the Close frame.
-    pub fn data_to_send(&mut self, _out: &mut Vec<u8>) {
-        todo!()
+    pub fn data_to_send(&mut self, out: &mut Vec<u8>) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        if let Some(payload) = pending.pong {
+            self.write_control(Opcode::Pong, &payload, out);
+        }
+        if pending.ping {
+            self.write_control(Opcode::Ping, &[], out);
+        }
+        if let Some(payload) = pending.close {
+            self.write_control(Opcode::Close, &payload, out);
+        }
     }
 
-    /// When `handle_timeout` is due next; it changes only with calls of this connection's `&mut` methods.
-    #[must_use]
-    pub fn poll_timeout(&self, _timeouts: &Timeouts) -> Option<Instant> {
-        todo!()
+    /// Queues our Close frame, and lets go of what is no longer needed.
+    fn start_closing(&mut self, phase: Phase, code: u16, reason: &str, now: Instant) {
+        let pending = self.pending.get_or_insert_default();
+        pending.ping = false;
+        pending.close = Some(close::payload(code, reason));
+        self.phase = phase;
+        self.waiting_since = Some(now);
+        if phase == Phase::Closed {
+            self.unfinished = None;
+        } else if let Some(unfinished) = &mut self.unfinished {
+            unfinished.discard_message();
+        }
     }
 
-    /// Acts on the deadline that has passed at `now`; `None` if there is none.
-    pub fn handle_timeout(&mut self, _now: Instant, _timeouts: &Timeouts) -> Option<Timeout> {
-        todo!()
+    /// Answers the peer's Close frame, unless it is the answer to ours.
+    fn receive_close(&mut self, code: u16, now: Instant) {
+        if self.phase == Phase::Open {
+            self.start_closing(Phase::Closed, code, "", now);
+        } else {
+            self.end();
+        }
+    }
+
+    /// Queues the answer to a Ping, instead of one that has not left yet (§5.5.3).
+    fn answer_ping(&mut self, payload: &[u8]) {
+        let pong = self.pending.get_or_insert_default().pong.get_or_insert_default();
+        pong.clear();
+        pong.extend_from_slice(payload);
+    }
+
+    /// Ends a connection whose peer broke the protocol (§7.1.7).
+    fn fail(&mut self, error: &ProtocolError, now: Instant) {
+        if self.phase == Phase::Open {
+            self.start_closing(Phase::Closed, error.close_code, error.reason, now);
+        } else {
+            self.end();
+        }
+    }
+
+    /// Nothing more is received; our Close frame is pending or sent.
+    fn end(&mut self) {
+        self.phase = Phase::Closed;
+        self.unfinished = None;
+    }
+
+    fn write_control(&self, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+        let masking_key = match self.role {
+            Role::Server => None,
+            Role::Client => Some(fastrand::u32(..).to_ne_bytes()),
+        };
+        encode::write_frame(
+            Header {
+                masking_key,
+                ..Header::new(opcode, payload.len())
+            },
+            payload,
+            out,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Connection;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 72, "{} bytes", size_of::<Connection>());
     }
 }

@@ -70,11 +70,7 @@ pub fn accept(
 /// A response that refuses a request; adds `Content-Length` and `Connection: close`.
 ///
 /// Errors: a status outside 400 to 599, a header name that is no token, a value with CR, LF or NUL.
-pub fn refuse(
-    _status: u16,
-    _headers: &[(&str, &str)],
-    _body: &[u8],
-) -> Result<Vec<u8>, UsageError> {
+pub fn refuse(_status: u16, _headers: &[(&str, &str)], _body: &[u8]) -> Result<Vec<u8>, UsageError> {
     todo!()
 }
 
