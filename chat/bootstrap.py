@@ -1,0 +1,149 @@
+"""From a configuration to a running node: the only module that knows the adapters by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from gateway_core.backend import open_gateway
+
+from gateway_core import Gateway
+
+from . import token_key
+from .adapters.embedded.broker import MemoryBroker
+from .adapters.embedded.database import SqliteDatabase
+from .adapters.embedded.message_store import SqliteMessageStore
+from .adapters.embedded.presence_store import MemoryPresenceStore
+from .adapters.embedded.rate_limiter import MemoryRateLimiter
+from .adapters.embedded.room_store import SqliteRoomStore
+from .adapters.embedded.session_store import SqliteSessionStore
+from .adapters.embedded.user_store import SqliteUserStore
+from .config import ChatConfig
+from .http_api.app import create_app
+from .http_api.health import Phase, Readiness
+from .http_api.server import HttpServer
+from .ports.broker import Broker
+from .ports.message_store import MessageStore
+from .ports.presence_store import PresenceStore
+from .ports.rate_limiter import RateLimiter
+from .ports.room_store import RoomStore
+from .ports.session_store import SessionStore
+from .ports.user_store import UserStore
+from .realtime import Realtime
+from .realtime.config import RealtimeConfig
+from .services import Passwords, Services, SigningKey, Tokens, assemble
+
+_log = structlog.get_logger("chat.node")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ports:
+    """One implementation of each port."""
+
+    messages: MessageStore
+    rooms: RoomStore
+    users: UserStore
+    sessions: SessionStore
+    presence: PresenceStore
+    limiter: RateLimiter
+    broker: Broker
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listening:
+    """What a node is once it serves."""
+
+    node: str
+    backend: str
+    address: tuple[str, int]
+
+
+@asynccontextmanager
+async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
+    """The adapters that `config` asks for. Raises: DatabaseUnusable."""
+    async with SqliteDatabase(config.data_dir) as database:
+        yield Ports(
+            messages=SqliteMessageStore(database),
+            rooms=SqliteRoomStore(database),
+            users=SqliteUserStore(database),
+            sessions=SqliteSessionStore(database),
+            presence=MemoryPresenceStore(),
+            limiter=MemoryRateLimiter(),
+            broker=MemoryBroker(),
+        )
+
+
+def open_services(config: ChatConfig, ports: Ports) -> Services:
+    """The services over `ports`. Raises: ValueError or OSError if there is no usable token key."""
+    secret = config.token_key.encode() or token_key.load_or_make(config.data_dir)
+    keys = [SigningKey.of(secret)]
+    if config.previous_token_key:
+        keys.append(SigningKey.of(config.previous_token_key.encode()))
+    return assemble(
+        messages=ports.messages,
+        rooms=ports.rooms,
+        users=ports.users,
+        sessions=ports.sessions,
+        presence=ports.presence,
+        limiter=ports.limiter,
+        broker=ports.broker,
+        tokens=Tokens(keys, lifetime_seconds=config.token_seconds),
+        passwords=Passwords(),
+        limits=config.limits,
+        presence_grace_seconds=config.presence_grace_seconds,
+    )
+
+
+async def run_node(
+    config: ChatConfig, stop: trio.Event, *, task_status: trio.TaskStatus[Listening] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serves until `stop` is set, then says goodbye to everybody and returns within `shutdown_seconds`.
+
+    Cancelling ends it at once; no acknowledged message is lost by that.
+    Raises: DatabaseUnusable, AddressUnavailable, BackendUnavailable, ValueError, OSError before it serves.
+    """
+    realtime_config = _realtime_config(config)
+    async with open_ports(config) as ports:
+        services = open_services(config, ports)
+        readiness = Readiness(lambda: ports.rooms.public_rooms(None, 1))
+        http = HttpServer(create_app(services, config.http, readiness), config.http)
+        async with open_gateway(config.gateway, config.backend) as gateway, trio.open_nursery() as nursery:
+            realtime = Realtime(gateway, services, ports.broker, ports.messages, realtime_config, http=http.start)
+            await nursery.start(http.run)
+            nursery.start_soon(services.presence.run)
+            nursery.start_soon(realtime.run)
+            readiness.phase = Phase.SERVING
+            listening = Listening(realtime_config.node, gateway.backend, gateway.address)
+            _log.info("serving", node=listening.node, backend=listening.backend, address=listening.address)
+            task_status.started(listening)
+            await stop.wait()
+            readiness.phase = Phase.DRAINING
+            _log.info("stopping", node=listening.node, connections=gateway.stats().connections)
+            await _say_goodbye(gateway, realtime, http, config.shutdown_seconds)
+            nursery.cancel_scope.cancel()
+    _log.info("stopped", node=realtime_config.node)
+
+
+async def _say_goodbye(gateway: Gateway, realtime: Realtime, http: HttpServer, seconds: float) -> None:
+    """Asks clients to come back elsewhere, then closes them in slices; a part of `seconds` is left for the stores."""
+    slices = seconds / 2
+    with trio.move_on_after(seconds * 0.8):
+        await realtime.say_goodbye(slices)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(http.drain, slices)
+            await gateway.drain(seconds=slices)
+
+
+def _realtime_config(config: ChatConfig) -> RealtimeConfig:
+    """The section, with what other sections decide."""
+    return dataclasses.replace(
+        config.realtime,
+        node=config.node or f"node-{secrets.token_hex(4)}",
+        allowed_origins=config.http.allowed_origins,
+        heartbeat_seconds=config.gateway.ping_interval_seconds,
+        max_message_bytes=config.gateway.max_message_bytes,
+    )

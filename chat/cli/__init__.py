@@ -1,0 +1,5 @@
+"""The command `chat-gateway`."""
+
+from .main import main
+
+__all__ = ["main"]

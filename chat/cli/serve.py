@@ -1,0 +1,79 @@
+"""`chat-gateway serve`: a node as a process, with its signals and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+import structlog
+import trio
+
+from gateway_core import AddressUnavailable, BackendUnavailable
+
+from ..adapters.embedded.errors import DatabaseUnusable
+from ..bootstrap import Listening, run_node
+from ..config import ChatConfig
+from ..logging import configure_logging
+from .flags import complain
+
+_log = structlog.get_logger("chat.node")
+_REFUSALS = (AddressUnavailable, BackendUnavailable, DatabaseUnusable, OSError, ValueError)
+"""What keeps a node from starting, in words for the one who started it."""
+
+
+def run(config: ChatConfig) -> int:
+    """Serves until a signal ends it: 0 after a clean end, 1 if it could not start or failed."""
+    configure_logging(config.log_format, config.log_level)
+    started: list[Listening] = []
+    try:
+        trio.run(_serve, config, started)
+    except BaseExceptionGroup as errors:
+        refusal, others = errors.split(_REFUSALS)
+        if started or others is not None or refusal is None:
+            raise
+        complain(_leaf(refusal))
+        return 1
+    return 0
+
+
+async def _serve(config: ChatConfig, started: list[Listening]) -> None:
+    stop = trio.Event()
+    _stop_on_signals(stop, config.shutdown_seconds)
+    async with trio.open_nursery() as nursery:
+        listening = await nursery.start(run_node, config, stop)
+        started.append(listening)
+        host, port = listening.address
+        shown = f"[{host}]" if ":" in host else host
+        print(f"chat-gateway listening on http://{shown}:{port}", flush=True)
+
+
+def _stop_on_signals(stop: trio.Event, seconds: float) -> None:
+    """The first SIGTERM or SIGINT sets `stop`; the second ends the process, as does the end of `seconds`.
+
+    Ending at once loses nothing that was acknowledged: that is committed, with or without a goodbye.
+    """
+    token = trio.lowlevel.current_trio_token()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stopping:
+            os._exit(128 + number)
+        stopping.append(number)
+        threading.Thread(target=_end_after, args=(seconds,), daemon=True).start()
+        token.run_sync_soon(stop.set)
+
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def _end_after(seconds: float) -> None:
+    threading.Event().wait(seconds)
+    _log.error("did not stop in time", seconds=seconds)
+    os._exit(1)
+
+
+def _leaf(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
