@@ -15,6 +15,7 @@ class GatewayConfig:
     """
 
     host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 or :: for all."""
     port: int = 0
     """0 lets the operating system choose; see `Gateway.address`."""
     reactors: int = 1
@@ -25,6 +26,7 @@ class GatewayConfig:
     max_connections: int = 16_000
     """Per process; below the usual limit of 20,000 descriptors, so that files and stores have theirs."""
     max_connections_per_address: int = 16_000
+    """The same for one address; lower it where no proxy stands in front."""
     max_pending_handshakes: int = 4_096
     """Sockets that have not finished the opening handshake: what an unauthenticated peer can hold."""
     handshake_seconds: float = 10.0
@@ -32,6 +34,7 @@ class GatewayConfig:
     max_header_bytes: int = 16_384
     """Request line and headers together."""
     max_headers: int = 64
+    """Headers of one request."""
 
     max_message_bytes: int = 65_536
     """After decompression. A longer message closes with 1009, on the header where the header tells."""
@@ -44,7 +47,9 @@ class GatewayConfig:
     message_burst: int = 1_000
     """Depth of that bucket: a client that comes back sends its outbox at once."""
     max_bytes_per_second: float = 1_048_576.0
+    """The same for bytes on the wire."""
     bytes_burst: int = 4_194_304
+    """Depth of that bucket."""
 
     compression: bool = True
     """permessage-deflate (RFC 7692), always without context takeover: one frame serves all."""

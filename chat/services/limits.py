@@ -37,9 +37,11 @@ class Limits:
     typing_per_room: Rate = Rate(1 / 3, 1)
     """Per user and room; what exceeds it is swallowed, not refused."""
     login_per_address: Rate = Rate(10 / _MINUTE, 10)
+    """Tries to sign in, right or wrong."""
     login_per_name: Rate = Rate(10 / _MINUTE, 10)
     """Guesses at one password from many addresses."""
     register_per_address: Rate = Rate(10 / _HOUR, 10)
+    """New accounts."""
     typing_max_online: int = 1000
     """In rooms with more users online nobody is told who types."""
     marks_max_online: int = 200
@@ -60,7 +62,9 @@ class Throttle:
 
     async def take_up_to(self, bucket: str, rate: Rate, count: int) -> tuple[int, float]:
         """Takes as many of `count` as there are: how many that was, and the seconds until one more."""
-        if rate.per_second <= 0 or not await self._limiter.take(bucket, rate, count):
+        if rate.per_second <= 0:
+            return count, 0.0
+        if count <= rate.burst and not await self._limiter.take(bucket, rate, count):
             return count, 0.0
         for granted in range(count):
             wait = await self._limiter.take(bucket, rate)
