@@ -1,8 +1,19 @@
 //! The opening handshake (§4): request in, response out.
+//!
+//! `head.rs` finds the end of a request's head, `request.rs` judges the request, `fields.rs` knows the grammar of
+//! header values, `response.rs` answers, `client.rs` is the other side.
 
-use super::Agreement;
 use super::deflate::Offer;
-use crate::error::{HandshakeError, UsageError};
+
+mod client;
+mod fields;
+mod head;
+mod request;
+mod response;
+
+pub use client::{Response, read_response, request};
+pub use head::HeadReader;
+pub use response::{accept, refuse, refuse_error};
 
 /// What bounds a request's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +22,15 @@ pub struct HeadLimits {
     pub max_header_bytes: usize,
     /// Header lines: more are answered with 431.
     pub max_headers: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            max_header_bytes: 16_384,
+            max_headers: 64,
+        }
+    }
 }
 
 /// What the bytes so far amount to.
@@ -43,39 +63,17 @@ pub struct Request {
     pub head_len: usize,
 }
 
-/// Reads the head of a request as its bytes come; the work is linear in them however they are cut.
-#[derive(Debug, Default)]
-pub struct HeadReader {}
+/// The header that carries the extensions, both ways.
+const EXTENSIONS: &str = "sec-websocket-extensions";
+/// The header that carries the subprotocols, both ways.
+const PROTOCOL: &str = "sec-websocket-protocol";
 
-impl HeadReader {
-    /// Looks at `buf`, which holds every byte since the start of the connection.
-    ///
-    /// Errors: `HandshakeError`, at the first byte that no continuation can mend.
-    pub fn read(&mut self, _buf: &[u8], _limits: &HeadLimits) -> Result<Head, HandshakeError> {
-        todo!()
-    }
-}
-
-/// The response that accepts `request` (§4.2.2): 101 Switching Protocols.
-///
-/// Errors: `subprotocol` is not among those offered.
-pub fn accept(
-    _request: &Request,
-    _subprotocol: Option<&str>,
-    _agreement: Option<Agreement>,
-) -> Result<Vec<u8>, UsageError> {
-    todo!()
-}
-
-/// A response that refuses a request; adds `Content-Length` and `Connection: close`.
-///
-/// Errors: a status outside 400 to 599, a header name that is no token, a value with CR, LF or NUL.
-pub fn refuse(_status: u16, _headers: &[(&str, &str)], _body: &[u8]) -> Result<Vec<u8>, UsageError> {
-    todo!()
-}
-
-/// The response to a request that broke the rules; 426 names the version that we speak.
-#[must_use]
-pub fn refuse_error(_error: &HandshakeError) -> Vec<u8> {
-    todo!()
+/// The value of `Sec-WebSocket-Accept` for a key (§4.2.2).
+fn accept_value(key: &str) -> String {
+    use sha1::{Digest, Sha1};
+    let digest = Sha1::new()
+        .chain_update(key)
+        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
+        .finalize();
+    data_encoding::BASE64.encode(&digest)
 }

@@ -22,11 +22,12 @@ pub fn apply(payload: &mut [u8], masking_key: [u8; 4], offset: usize) {
 
 /// The key as seen from `offset` bytes into the payload.
 const fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
+    let shift = offset & 3;
     [
-        key[offset & 3],
-        key[(offset + 1) & 3],
-        key[(offset + 2) & 3],
-        key[(offset + 3) & 3],
+        key[shift],
+        key[(shift + 1) & 3],
+        key[(shift + 2) & 3],
+        key[(shift + 3) & 3],
     ]
 }
 
