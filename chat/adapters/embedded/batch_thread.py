@@ -1,0 +1,127 @@
+"""A thread that takes whatever is waiting, works it off as one batch, and answers all at once.
+
+While a batch is being worked off the next one gathers, so the batches grow with the load and an idle
+thread begins at once. Each direction is woken once for a batch, not once for a call.
+"""
+
+from __future__ import annotations
+
+import collections
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import outcome
+import trio
+
+from ...domain.errors import Unavailable
+
+MAX_WAITING_JOBS = 10_000
+"""More callers than that wait outside: at 10,000 writes a second this is a second's work."""
+MAX_BATCH_JOBS = 1_000
+"""Keeps one transaction near 20 ms, so that nobody waits long behind a crowd."""
+
+
+class Job:
+    """One call: what to do, which task waits for it, and how it ended.
+
+    `task` belongs to trio's thread. It is None once nobody waits any more: a job that has not begun
+    by then is left out, any other runs to its end, and its outcome is dropped.
+    """
+
+    __slots__ = ("argument", "outcome", "task", "work")
+
+    def __init__(self, work: Callable[..., Any], argument: Any, task: trio.lowlevel.Task) -> None:
+        self.work = work
+        self.argument = argument
+        self.task: trio.lowlevel.Task | None = task
+        self.outcome: outcome.Outcome[Any]
+
+    def abandon(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        """Trio's abort function: the caller was cancelled and leaves at once."""
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class BatchThread:
+    """Runs `run_batch` in a thread of its own; it must give every job an outcome and raise nothing."""
+
+    def __init__(
+        self,
+        run_batch: Callable[[list[Job]], None],
+        *,
+        name: str,
+        max_waiting_jobs: int = MAX_WAITING_JOBS,
+        max_batch_jobs: int = MAX_BATCH_JOBS,
+    ) -> None:
+        self._run_batch = run_batch
+        self._max_waiting_jobs = max_waiting_jobs
+        self._max_batch_jobs = max_batch_jobs
+        self._waiting: collections.deque[Job] = collections.deque()
+        self._outside = trio.lowlevel.ParkingLot()
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._woken = False
+        self._closed = False
+        self._token = trio.lowlevel.current_trio_token()
+        # A daemon: if trio is torn down without aclose, the interpreter must still be able to end.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> int:
+        """How many calls have not begun."""
+        return len(self._waiting)
+
+    async def call(self, work: Callable[..., Any], argument: Any = None) -> Any:
+        """Hands a job over and returns its value, or raises its error.
+
+        If too much is waiting it waits, too. Cancelling returns at once: the job is either withdrawn
+        before it began, or runs to its end unseen. Raises: Unavailable when closed.
+        """
+        while len(self._waiting) >= self._max_waiting_jobs and not self._closed:
+            await self._outside.park()
+        if self._closed:
+            raise Unavailable("the store is closed")
+        job = Job(work, argument, trio.lowlevel.current_task())
+        self._waiting.append(job)
+        self._wake()
+        return await trio.lowlevel.wait_task_rescheduled(job.abandon)
+
+    async def aclose(self) -> None:
+        """Refuses new calls, works off those that wait, and ends the thread."""
+        self._closed = True
+        self._outside.unpark_all()
+        self._wake()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._thread.join)
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self._wakeups.put(None)
+
+    def _run(self) -> None:
+        while self._waiting or not self._closed:
+            self._wakeups.get()
+            self._woken = False  # before looking: what arrives from here on wakes us again
+            while self._waiting:
+                if batch := self._take():
+                    self._run_batch(batch)
+                try:
+                    self._token.run_sync_soon(self._answer, batch)
+                except trio.RunFinishedError:
+                    return
+
+    def _take(self) -> list[Job]:
+        """The jobs that begin now: from here on they run to their end."""
+        count = min(len(self._waiting), self._max_batch_jobs)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        return [job for job in batch if job.task is not None]
+
+    def _answer(self, batch: list[Job]) -> None:
+        for job in batch:
+            if job.task is not None:
+                trio.lowlevel.reschedule(job.task, job.outcome)
+        if self._outside:
+            self._outside.unpark(count=max(0, self._max_waiting_jobs - len(self._waiting)))

@@ -1,0 +1,129 @@
+"""Batches of jobs on one connection: writes in one transaction, reads in one snapshot.
+
+A job is `work(connection)`, or, if it has an argument, `work(connection, arguments)` for all jobs of
+the batch that have the same `work`. What one job does wrong is taken back alone; when the disk gives
+way, nothing of the batch is kept and everybody is told to come again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import outcome
+
+from ...domain.errors import ChatError, Unavailable
+from .batch_thread import Job
+
+_log = logging.getLogger(__name__)
+
+_DISK_ERRORS = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+"""They are nobody's fault and hit everybody alike."""
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+"""They hit who touches the damaged page: other rooms may still be whole."""
+
+
+def write_batch(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """Gives every job its outcome; those with a value are committed."""
+    _run_batch(connection, jobs, "BEGIN IMMEDIATE", _in_savepoint)
+
+
+def read_batch(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """Gives every job its outcome, as of the last commit before the batch began."""
+    _run_batch(connection, jobs, "BEGIN", _as_it_is)
+
+
+_Guard = Callable[[sqlite3.Connection, Callable[[], Any]], Any]
+
+
+def _run_batch(connection: sqlite3.Connection, jobs: list[Job], begin: str, guard: _Guard) -> None:
+    outcomes: list[outcome.Outcome[Any]] = []
+    groups = _groups(jobs)
+    try:
+        connection.execute(begin)
+        for group in groups:
+            outcomes += _run_group(connection, group, guard)
+        connection.execute("COMMIT")
+    except BaseException as error:  # the thread must survive everything, and nobody may wait for ever
+        _log.error("a transaction of %d jobs failed: %r", len(jobs), error)
+        _roll_back(connection)
+        outcomes = [outcome.Error(_translated(error)) for _ in jobs]
+    for job, result in zip((job for group in groups for job in group), outcomes, strict=True):
+        job.outcome = result
+
+
+def _groups(jobs: list[Job]) -> list[list[Job]]:
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job if job.argument is None else job.work, []).append(job)
+    return list(groups.values())
+
+
+def _run_group(connection: sqlite3.Connection, group: list[Job], guard: _Guard) -> Sequence[outcome.Outcome[Any]]:
+    """Runs jobs together; if that fails, each alone, so that only the culprit is refused."""
+    work, arguments = group[0].work, [job.argument for job in group]
+    try:
+        if arguments[0] is None:
+            return [outcome.Value(guard(connection, lambda: work(connection)))]
+        return [outcome.Value(value) for value in guard(connection, lambda: work(connection, arguments))]
+    except Exception as error:
+        if _is_fatal(connection, error):
+            raise
+        if len(group) == 1:
+            return [outcome.Error(_translated(error))]
+    return [result for job in group for result in _run_group(connection, [job], guard)]
+
+
+def _in_savepoint(connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
+    connection.execute("SAVEPOINT job")
+    try:
+        value = work()
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
+        raise
+    connection.execute("RELEASE job")
+    return value
+
+
+def _as_it_is(_connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
+    return work()
+
+
+def _is_fatal(connection: sqlite3.Connection, error: Exception) -> bool:
+    """Whether the whole transaction is lost (SQLite may have ended it by itself)."""
+    return _primary_code(error) in _DISK_ERRORS or not connection.in_transaction
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        _log.error("a rollback failed: %r", error)
+
+
+def _translated(error: BaseException) -> BaseException:
+    """What the caller is told: `Unavailable` for the disk's errors, anything else as it is: a bug, or a refusal."""
+    if _primary_code(error) not in _DISK_ERRORS | _DAMAGE:
+        return error
+    if not isinstance(error, ChatError):
+        _log.error("the database failed: %s (%s)", getattr(error, "sqlite_errorname", ""), error)
+    return Unavailable("the store is away for the moment")
+
+
+def _primary_code(error: BaseException) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,0 +1,80 @@
+"""`UserStore` on SQLite."""
+
+# ruff: noqa: S608 (only place holders and names of columns are put together)
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Sequence
+
+from ...domain.errors import Conflict, NotFound
+from ...domain.users import User, UserId, fold_name
+from .database import SqliteDatabase
+from .ids import new_id
+from .sql import chunks, marks
+
+
+class SqliteUserStore:
+    """Accounts; their names are unique by folded form."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    async def create(self, name: str, password_hash: str) -> User:
+        return await self._database.write(functools.partial(_create, name=name, password_hash=password_hash))
+
+    async def user(self, user: UserId) -> User:
+        return await self._database.read(functools.partial(_user, user=user))
+
+    async def by_name(self, name: str) -> tuple[User, str, bool] | None:
+        return await self._database.read(functools.partial(_by_name, folded_name=fold_name(name)))
+
+    async def names(self, users: Sequence[UserId]) -> dict[UserId, str]:
+        return await self._database.read(functools.partial(_names, users=users))
+
+    async def set_password_hash(self, user: UserId, password_hash: str) -> None:
+        await self._database.write(functools.partial(_set, user=user, column="password_hash", value=password_hash))
+
+    async def set_banned(self, user: UserId, banned: bool) -> None:
+        await self._database.write(functools.partial(_set, user=user, column="banned", value=banned))
+
+
+def _create(connection: sqlite3.Connection, name: str, password_hash: str) -> User:
+    folded_name = fold_name(name)
+    if _by_name(connection, folded_name) is not None:
+        raise Conflict("this name is taken")
+    user = User(UserId(new_id()), name)
+    connection.execute(
+        "INSERT INTO users (id, name, folded_name, password_hash) VALUES (?, ?, ?, ?)",
+        (user.id, user.name, folded_name, password_hash),
+    )
+    return user
+
+
+def _user(connection: sqlite3.Connection, user: UserId) -> User:
+    row = connection.execute("SELECT name FROM users WHERE id = ?", (user,)).fetchone()
+    if row is None:
+        raise NotFound("no such user")
+    return User(user, row[0])
+
+
+def _by_name(connection: sqlite3.Connection, folded_name: str) -> tuple[User, str, bool] | None:
+    query = "SELECT id, name, password_hash, banned FROM users WHERE folded_name = ?"
+    row = connection.execute(query, (folded_name,)).fetchone()
+    if row is None:
+        return None
+    user, name, password_hash, banned = row
+    return User(user, name), password_hash, bool(banned)
+
+
+def _names(connection: sqlite3.Connection, users: Sequence[UserId]) -> dict[UserId, str]:
+    found: dict[UserId, str] = {}
+    for chunk in chunks(users):
+        found |= connection.execute(f"SELECT id, name FROM users WHERE id IN ({marks(len(chunk))})", chunk)
+    return found
+
+
+def _set(connection: sqlite3.Connection, user: UserId, column: str, value: str | bool) -> None:
+    if connection.execute(f"UPDATE users SET {column} = ? WHERE id = ?", (value, user)).rowcount == 0:
+        raise NotFound("no such user")
