@@ -143,7 +143,8 @@ class Presence:
 
     async def _renew_some(self) -> None:
         """One chunk of the round; the others follow in the next turns, so that joins need not wait."""
-        chunk, self._stale = self._stale[-_CHUNK:], self._stale[:-_CHUNK]
+        chunk = self._stale[-_CHUNK:]
+        del self._stale[-_CHUNK:]
         await self._put([entry for entry in chunk if entry in self._tracked])
 
     async def _put(self, entries: list[PresenceEntry]) -> None:
@@ -190,8 +191,8 @@ class Presence:
         except ChatError:
             self._differences.put_back(room, difference)
             return
-        leaves = list(difference.leaves) if online <= MAX_NAMES else []
-        happened.append(events.PresenceChanged(room, list(names.items()), leaves, online))
+        leaves = difference.leaves if online <= MAX_NAMES else ()
+        happened.append(events.PresenceChanged(room, [*names.items()], [*leaves], online))
 
 
 def _chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
