@@ -1,0 +1,278 @@
+"""Joins the gateway's events, the sessions, and what the fleet tells: the realtime side of one node."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from gateway_core.gateway import (
+    CloseCode,
+    Closed,
+    ConnectionId,
+    Drained,
+    Event,
+    Gateway,
+    HttpConnection,
+    Opened,
+    Received,
+    Request,
+)
+
+from ..domain.errors import ChatError
+from ..domain.rooms import Role
+from ..domain.users import Identity, SessionId, UserId
+from ..http_api.origins import OriginPolicy
+from ..ports.broker import Broker, Delivery, Resumed
+from ..ports.message_store import MessageStore
+from ..services import Services, events
+from . import handshake, pushes
+from .authentication import Authentication
+from .codecs import DEFAULT, Malformed
+from .config import RealtimeConfig
+from .dispatch import Dispatcher
+from .feeds import Feeds
+from .joins import Joins
+from .room_feed import RoomFeed
+from .session import Session, Sessions
+
+_SWEEP_SECONDS = 1.0
+"""How exactly deadlines of sessions are kept; one pass over 10,000 takes about a millisecond."""
+_SLICE = 500
+"""Items between which other tasks get their turn."""
+_log = structlog.get_logger(__name__)
+
+
+class Realtime:
+    """All chat sessions of one node. `run` must run for as long as the gateway is open.
+
+    Nothing that a client or another node sends ends `run`.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        services: Services,
+        broker: Broker,
+        messages: MessageStore,
+        config: RealtimeConfig,
+        http: Callable[[HttpConnection], None],
+    ) -> None:
+        """`http` is handed every connection that asked for something other than a WebSocket."""
+        self._gateway = gateway
+        self._broker = broker
+        self._config = config
+        self._http = http
+        self._origins = OriginPolicy(config.allowed_origins)
+        self._sessions = Sessions()
+        self._feeds = Feeds(
+            gateway=gateway,
+            broker=broker,
+            messages=messages,
+            presence=services.presence,
+            names=services.names,
+            config=config,
+        )
+        self._joins = Joins(gateway, services, self._feeds, config)
+        self._authentication = Authentication(gateway, services, self._sessions, config)
+        self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config)
+        self._nursery: trio.Nursery
+
+    @property
+    def sessions(self) -> int:
+        """Connections at this moment, also those that have not said hello."""
+        return len(self._sessions)
+
+    @property
+    def rooms(self) -> int:
+        """Rooms that this node listens to."""
+        return len(self._feeds)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serves the gateway's connections, for ever; started once revocations are heard of."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await nursery.start(self._feeds.run)
+            nursery.start_soon(self._receive_deliveries)
+            await self._feeds.subscribe_control()
+            nursery.start_soon(self._receive_events)
+            nursery.start_soon(self._sweep)
+            task_status.started()
+
+    async def say_goodbye(self, seconds: float) -> None:
+        """Tells every client that the node goes away, and to reconnect at a random moment within `seconds`."""
+        for number, session in enumerate(list(self._sessions)):
+            wait = round(random.uniform(0, seconds) * 1000)  # noqa: S311
+            self._gateway.send(session.connection, session.codec.encode(pushes.bye("going_away", wait)))
+            if number % _SLICE == _SLICE - 1:
+                await trio.lowlevel.checkpoint()
+
+    # What the gateway reports
+
+    async def _receive_events(self) -> None:
+        while True:
+            for event in await self._gateway.receive_events():
+                self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Received():
+                self._received(event)
+            case Opened(connection=connection, request=request):
+                self._opened(connection, request)
+            case Closed(connection=connection):
+                self._closed(connection)
+            case Drained(connection=connection, missed=missed):
+                if (session := self._sessions.of_connection(connection)) is not None and not session.closed:
+                    self._joins.catch_up(session, missed)
+            case HttpConnection():
+                self._http(event)
+
+    def _opened(self, connection: ConnectionId, request: Request) -> None:
+        try:
+            asked = handshake.judge(request, self._origins)
+        except ChatError as error:
+            self._reject(connection, error)
+            return
+        if asked.token is None:
+            self._accept(connection, asked, None)
+        else:
+            self._nursery.start_soon(self._verify_and_accept, connection, asked, asked.token)
+
+    async def _verify_and_accept(self, connection: ConnectionId, asked: handshake.Handshake, token: str) -> None:
+        try:
+            identity = await self._authentication.verify(token)
+            self._authentication.check_room_for(identity.user.id)
+        except ChatError as error:
+            self._reject(connection, error)
+        except Exception:
+            _log.exception("handshake_failed", connection=connection)
+            self._reject(connection, ChatError("internal error"))
+        else:
+            self._accept(connection, asked, identity)
+
+    def _accept(self, connection: ConnectionId, asked: handshake.Handshake, identity: Identity | None) -> None:
+        codec = asked.codec
+        if not self._gateway.accept(connection, asked.subprotocol, codec.name):
+            return
+        session = Session(connection, codec, trio.current_time() + self._config.hello_seconds)
+        self._sessions.add(session)
+        if identity is not None:
+            self._authentication.identify(session, identity)
+
+    def _reject(self, connection: ConnectionId, error: ChatError) -> None:
+        headers = [("content-type", "application/json")]
+        if error.code == "unauthenticated":
+            headers.append(("www-authenticate", "Bearer"))
+        if error.retry_after is not None:
+            headers.append(("retry-after", str(math.ceil(error.retry_after))))
+        body = DEFAULT.encode({"error": pushes.error(error)})
+        self._gateway.reject(connection, handshake.status_of(error), headers, str(body).encode())
+
+    def _received(self, event: Received) -> None:
+        session = self._sessions.of_connection(event.connection)
+        if session is None or session.closed:
+            return
+        try:
+            if event.is_text is not session.codec.is_text:
+                raise Malformed("the wrong kind of frame for this subprotocol", CloseCode.UNSUPPORTED_DATA)
+            commands = session.codec.decode(event.payload)
+        except Malformed as error:
+            session.closed = True
+            self._gateway.close(event.connection, error.code, error.reason)
+            return
+        refused = session.offer(commands, len(event.payload), self._config)
+        if refused:
+            self._dispatcher.refuse(session, refused)
+        if session.commands and not session.busy:
+            session.busy = True
+            self._nursery.start_soon(self._dispatcher.work, session)
+
+    def _closed(self, connection: ConnectionId) -> None:
+        session = self._sessions.discard(connection)
+        if session is not None:
+            session.closed = True
+            self._joins.forget(session)
+
+    # What the fleet tells
+
+    async def _receive_deliveries(self) -> None:
+        while True:
+            for number, item in enumerate(await self._broker.receive(), 1):
+                if isinstance(item, Resumed):
+                    self._feeds.resumed(item.channels)
+                else:
+                    self._delivered(item)
+                if number % _SLICE == 0:
+                    await trio.lowlevel.checkpoint()
+
+    def _delivered(self, delivery: Delivery) -> None:
+        """One event: of the whole fleet, or of a room that somebody here listens to."""
+        feed = None
+        if delivery.channel != events.CONTROL:
+            feed = self._feeds.of_channel(delivery.channel)
+            if feed is None:
+                return
+        try:
+            event = events.decode(delivery.payload)
+        except events.MalformedEvent as error:
+            _log.warning("event_malformed", channel=delivery.channel, error=str(error))
+            return
+        if isinstance(event, events.SessionRevoked):
+            self._authentication.revoke(SessionId(event.session))
+        elif isinstance(event, events.UserBanned):
+            self._authentication.ban(UserId(event.user))
+        elif feed is None or event.room != feed.room:
+            _log.warning("event_on_wrong_channel", channel=delivery.channel)
+        else:
+            self._happened(feed, event, len(delivery.payload))
+
+    def _happened(self, feed: RoomFeed, event: events.RoomEvent, size: int) -> None:
+        match event:
+            case events.Posted():
+                feed.posted(event, size)
+            case events.Edited() | events.Deleted():
+                feed.changed(event)
+            case events.PresenceChanged():
+                feed.presence(event)
+            case events.Typing():
+                feed.publish(pushes.typing(event))
+            case events.MarkRaised():
+                feed.publish(pushes.read(event))
+            case events.MemberChanged():
+                self._member_changed(feed, event)
+
+    def _member_changed(self, feed: RoomFeed, event: events.MemberChanged) -> None:
+        """Ends the feeds of a user who is out before anybody else is told; others learn of a ban as of a kick."""
+        sessions = self._sessions.of_user(UserId(event.user))
+        role = _role(event.role)
+        if role is None:
+            reason = "banned" if event.role == Role.BANNED else "removed"
+            for session in sessions:
+                self._joins.remove(session, feed.room, reason)
+        else:
+            for session in sessions:
+                if feed.room in session.rooms:
+                    session.rooms[feed.room] = role
+        feed.publish(pushes.member(feed.room, event.user, role))
+
+    # Time
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(_SWEEP_SECONDS)
+            now = trio.current_time()
+            self._authentication.expire(now)
+            self._feeds.sweep(now)
+
+
+def _role(name: str | None) -> Role | None:
+    """The role of a member; None for nobody, for the banned, and for a role that only newer nodes know."""
+    try:
+        role = Role(name) if name is not None else None
+    except ValueError:
+        return None
+    return None if role is Role.BANNED else role
