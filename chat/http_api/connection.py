@@ -146,6 +146,8 @@ class Connection:
     def _check(self, request: h11.Request) -> None:
         """Refuses what two readers might read differently, and what is served elsewhere."""
         headers = dict(request.headers)
+        if request.http_version not in (b"1.0", b"1.1"):
+            raise Refused(505, "this server speaks HTTP/1.1")
         if b"transfer-encoding" in headers and (b"content-length" in headers or request.http_version < b"1.1"):
             raise Refused(400, "malformed request: the length of the body is ambiguous")
         if not request.target.startswith(b"/"):
@@ -162,10 +164,17 @@ class Connection:
 
     async def _answer(self, request: h11.Request, body: bytes) -> None:
         exchange = Exchange(self, request, body)
+        failure = Refused(503, "the answer took too long")
         with trio.move_on_after(self._settings.http_answer_seconds):
-            return await exchange.carry_out(self._app)
+            try:
+                return await exchange.carry_out(self._app)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise
+            except Exception:
+                _log.exception("request failed", method=exchange.scope["method"], path=exchange.scope["path"])
+                failure = Refused(500, "something went wrong on our side")
         if not exchange.status:
-            raise Refused(503, "the answer took too long")
+            raise failure
 
     async def _refuse(self, refusal: Refused) -> None:
         """Answers in place of the application; the connection ends with it."""
@@ -174,7 +183,7 @@ class Connection:
             return
         self._finishing = True
         transient = refusal.status in (408, 503)
-        code = "unavailable" if transient else "invalid"
+        code = "unavailable" if transient else "internal" if refusal.status == 500 else "invalid"
         body = msgspec.json.encode(ErrorAnswer(ErrorDetail(code, str(refusal), transient)))
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *refusal.headers]
         with trio.move_on_after(LINGER_SECONDS):
