@@ -115,7 +115,7 @@ async def run_node(
             realtime = Realtime(gateway, services, ports.broker, ports.messages, realtime_config, http=http.start)
             await nursery.start(http.run)
             nursery.start_soon(services.presence.run)
-            nursery.start_soon(realtime.run)
+            await nursery.start(realtime.run)
             readiness.phase = Phase.SERVING
             listening = Listening(realtime_config.node, gateway.backend, gateway.address)
             _log.info("serving", node=listening.node, backend=listening.backend, address=listening.address)
