@@ -69,9 +69,10 @@ async def test_a_direct_room_keeps_its_two_and_takes_no_third(world: World) -> N
     ):
         with pytest.raises(Forbidden):
             await attempt
-    for attempt in (rooms.enter(carol, room.id), rooms.leave(carol, room.id)):
-        with pytest.raises(NotFound):
-            await attempt
+    with pytest.raises(NotFound):
+        await rooms.enter(carol, room.id)
+    with pytest.raises(NotFound):
+        await rooms.leave(carol, room.id)
     assert {member.user for member in await rooms.members(alice, room.id, None, 200)} == {alice.user.id, bob.user.id}
 
 
@@ -149,9 +150,10 @@ async def test_a_ban_keeps_out_until_it_is_lifted(world: World) -> None:
     owner, who, rooms = await world.user("owner"), await world.user("who"), world.services.rooms
     room = await world.room(RoomKind.PUBLIC, {owner: Role.OWNER})
     await rooms.set_role(owner, room.id, who.user.id, Role.BANNED)
-    for attempt in (rooms.enter(who, room.id), rooms.leave(who, room.id)):
-        with pytest.raises(NotFound):
-            await attempt
+    with pytest.raises(NotFound):
+        await rooms.enter(who, room.id)
+    with pytest.raises(NotFound):
+        await rooms.leave(who, room.id)
     for role in (Role.MEMBER, Role.MODERATOR, Role.OWNER):
         with pytest.raises(Conflict):
             await rooms.set_role(owner, room.id, who.user.id, role)
@@ -242,24 +244,6 @@ async def test_b39_of_a_ban_and_a_leave_that_race_the_ban_wins(world: World) -> 
                 nursery.start_soon(rooms.set_role, owner, room.id, who.user.id, Role.BANNED)
 
     assert {await role_of(world, room.id, who.user.id) for who in people} == {Role.BANNED}
-
-
-async def test_b39_two_moderators_who_ban_each_other_do_not_both_fail(world: World) -> None:
-    owner, a, b = [await world.user(name) for name in ("owner", "a", "b")]
-    room = await world.room(RoomKind.PUBLIC, {owner: Role.OWNER, a: Role.MODERATOR, b: Role.MODERATOR})
-    outcomes: list[type[ChatError]] = []
-
-    async def ban(who: str) -> None:
-        actor, target = (a, b) if who == "a" else (b, a)
-        try:
-            await world.services.rooms.set_role(actor, room.id, target.user.id, Role.BANNED)
-        except ChatError as error:
-            outcomes.append(type(error))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ban, "a")
-        nursery.start_soon(ban, "b")
-    assert outcomes == [Forbidden, Forbidden]
 
 
 async def test_b43_one_user_is_not_put_into_any_number_of_rooms(tmp_path: Path) -> None:
