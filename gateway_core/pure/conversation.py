@@ -17,6 +17,9 @@ from .stream import MeteredStream
 if TYPE_CHECKING:
     from .connection import Connection
 
+_MAX_UNANSWERED_PINGS = 16
+"""Each waits in memory for its Pong: a peer may send other things instead, but not for ever."""
+
 
 class Conversation:
     """Two tasks of ours, one of trio-websocket, and the deadlines that `check` looks after."""
@@ -38,7 +41,7 @@ class Conversation:
         self._nursery: trio.Nursery | None = None
         self._ping_after = self._next_interval()
         self._pinged_at: float | None = None
-        self._ping_in_flight = False
+        self._unanswered = 0
 
     async def run(self) -> None:
         with self._connection.talk:
@@ -104,14 +107,16 @@ class Conversation:
         elif now - self._stream.heard_at >= self._ping_after:
             self._pinged_at = now
             self._ping_after = self._next_interval()
-            if self._websocket is not None and self._nursery is not None and not self._ping_in_flight:
+            if self._unanswered >= _MAX_UNANSWERED_PINGS:
+                self._connection.fail(CloseCode.PING_TIMEOUT, "no answer to many pings")
+            elif self._websocket is not None and self._nursery is not None:
                 self._nursery.start_soon(self._ping, self._websocket)
 
     async def _ping(self, websocket: trio_websocket.WebSocketConnection) -> None:
-        self._ping_in_flight = True
+        self._unanswered += 1
         with contextlib.suppress(trio_websocket.ConnectionClosed):
             await websocket.ping()
-        self._ping_in_flight = False
+        self._unanswered -= 1
 
     def _next_interval(self) -> float:
         return self._config.ping_interval_seconds * random.uniform(0.8, 1.2)  # noqa: S311 (spreads load, hides nothing)

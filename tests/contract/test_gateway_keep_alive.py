@@ -1,0 +1,46 @@
+"""Pings to silent peers, and 4012 for those that do not answer."""
+
+from __future__ import annotations
+
+from gateway_core import Closed, Received
+from tests.support.gateways import Gateways
+from tests.support.raw_peer import PING, PONG, TEXT, frame
+
+
+async def test_a_silent_peer_is_pinged(gateways: Gateways) -> None:
+    async with gateways(ping_interval_seconds=0.2) as app, app.connect() as (peer, _):
+        assert (await peer.frame()).opcode == PING
+        assert app.gateway.stats().connections == 1
+
+
+async def test_a_peer_that_answers_pings_stays(gateways: Gateways) -> None:
+    async with gateways(ping_interval_seconds=0.1) as app, app.connect() as (peer, _):
+        for _ in range(5):
+            ping = await peer.frame()
+            assert ping.opcode == PING
+            await peer.send(frame(PONG, ping.payload))
+        await peer.send(frame(TEXT, b"still here"))
+        assert (await app.next(Received)).payload == b"still here"
+
+
+async def test_a_peer_that_does_not_answer_is_closed_with_4012(gateways: Gateways) -> None:
+    async with (
+        gateways(ping_interval_seconds=0.2, ping_timeout_seconds=0.2) as app,
+        app.connect() as (peer, connection),
+    ):
+        closed = await app.next(Closed)
+        assert (closed.connection, closed.code, closed.clean) == (connection, 4012, False)
+        assert (await peer.frame()).opcode == PING
+        assert (await peer.frame()).close_code == 4012
+        await peer.end()
+
+
+async def test_any_sign_of_life_counts_as_an_answer(gateways: Gateways) -> None:
+    async with (
+        gateways(ping_interval_seconds=0.1, ping_timeout_seconds=20) as app,
+        app.connect() as (peer, _),
+    ):
+        for _ in range(3):
+            assert (await peer.frame()).opcode == PING
+            await peer.send(frame(TEXT, b"busy"))
+            assert (await app.next(Received)).payload == b"busy"

@@ -1,0 +1,75 @@
+"""What the caller must not do raises `UsageError` at once, on both backends alike."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from gateway_core import AddressUnavailable, UsageError
+from tests.support.gateways import Gateways, open_application
+
+
+async def test_a_second_waiter_for_events_is_a_usage_error(gateways: Gateways) -> None:
+    async with gateways() as app, trio.open_nursery() as nursery:
+        nursery.start_soon(app.gateway.receive_events)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(UsageError):
+            await app.gateway.receive_events()
+        nursery.cancel_scope.cancel()
+
+
+async def test_after_a_cancelled_waiter_another_may_wait(gateways: Gateways) -> None:
+    async with gateways() as app:
+        with trio.move_on_after(0):
+            await app.gateway.receive_events()
+        async with app.knock():
+            pass
+
+
+@pytest.mark.parametrize("position", [-1, 2**64])
+async def test_a_position_that_is_no_u64_is_a_usage_error(gateways: Gateways, position: int) -> None:
+    async with gateways() as app, app.connect("room"):
+        with pytest.raises(UsageError):
+            app.gateway.publish("room", {"": "x"}, position=position)
+
+
+async def test_the_largest_position_is_legal(gateways: Gateways) -> None:
+    async with gateways() as app, app.connect("room") as (peer, _):
+        app.gateway.publish("room", {"": "x"}, position=2**64 - 1)
+        assert await peer.message() == "x"
+
+
+async def test_accepting_twice_is_a_usage_error(gateways: Gateways) -> None:
+    async with gateways() as app, app.connect() as (_, connection):
+        with pytest.raises(UsageError):
+            app.gateway.accept(connection)
+        with pytest.raises(UsageError):
+            app.gateway.reject(connection, 403)
+
+
+async def test_using_a_connection_before_its_verdict_is_a_usage_error(gateways: Gateways) -> None:
+    async with gateways() as app, app.knock() as (_, opened):
+        gateway, connection = app.gateway, opened.connection
+        with pytest.raises(UsageError):
+            gateway.send(connection, "early")
+        with pytest.raises(UsageError):
+            gateway.subscribe(connection, "room")
+        with pytest.raises(UsageError):
+            gateway.unsubscribe(connection, "room")
+        with pytest.raises(UsageError):
+            gateway.close(connection)
+
+
+async def test_an_address_in_use_is_reported(backend: str, gateways: Gateways) -> None:
+    with trio.socket.socket() as taken:
+        await taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        with pytest.raises(AddressUnavailable):
+            async with open_application(backend, port=taken.getsockname()[1]):
+                pass
+
+
+async def test_an_address_of_another_machine_is_reported(backend: str) -> None:
+    with pytest.raises(AddressUnavailable):
+        async with open_application(backend, host="192.0.2.1"):
+            pass

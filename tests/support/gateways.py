@@ -1,0 +1,139 @@
+"""Gateways for tests: both backends behind one fixture, and an application that a test plays step by step.
+
+async def test_something(gateways: Gateways) -> None:
+    async with gateways(max_message_bytes=100) as app, app.connect() as (peer, connection):
+        await peer.send_text("hello")
+        assert (await app.next(Received)).payload == b"hello"
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+import trio
+
+from gateway_core import Capability, ConnectionId, Event, Gateway, GatewayConfig, HttpConnection, Opened
+from gateway_core.pure import PureGateway
+from tests.support.raw_peer import WAIT_SECONDS, RawPeer, raw_peer, request
+
+E = TypeVar("E", bound=Event)
+
+NATIVE_BUILT = importlib.util.find_spec("gateway_core._native") is not None
+
+
+class Application:
+    """The one reader of a gateway's events."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.backlog: deque[Event] = deque()
+        """Events that came and were not asked for yet."""
+
+    async def next(self, kind: type[E], connection: ConnectionId | None = None) -> E:
+        """The next event of `kind`, of `connection` if given; others stay for later."""
+        with trio.fail_after(WAIT_SECONDS):
+            while True:
+                for event in self.backlog:
+                    if isinstance(event, kind) and connection in (None, _connection_of(event)):
+                        self.backlog.remove(event)
+                        return event
+                self.backlog += await self.gateway.receive_events()
+
+    async def settle(self) -> list[Event]:
+        """Everything that has come, and what comes until a connection of its own has opened and closed."""
+        async with self.connect() as (peer, connection):
+            peer.reset()
+            with trio.fail_after(WAIT_SECONDS):
+                while not any(_connection_of(event) == connection for event in self.backlog):
+                    self.backlog += await self.gateway.receive_events()
+        events = [event for event in self.backlog if _connection_of(event) != connection]
+        self.backlog.clear()
+        return events
+
+    @asynccontextmanager
+    async def peer(self, **options: Any) -> AsyncIterator[RawPeer]:
+        """A TCP connection to the gateway that has said nothing yet."""
+        async with raw_peer(self.gateway.address, **options) as peer:
+            yield peer
+
+    @asynccontextmanager
+    async def knock(
+        self, path: str = "/", headers: Iterable[tuple[str, str]] = (), **options: Any
+    ) -> AsyncIterator[tuple[RawPeer, Opened]]:
+        """A handshake that waits for its verdict."""
+        async with self.peer(**options) as peer:
+            await peer.send(request(path, headers))
+            yield peer, await self.next(Opened)
+
+    @asynccontextmanager
+    async def connect(
+        self,
+        *topics: str,
+        encoding: str = "",
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        **options: Any,
+    ) -> AsyncIterator[tuple[RawPeer, ConnectionId]]:
+        """An accepted connection, subscribed to `topics`."""
+        offer = [("Sec-WebSocket-Protocol", subprotocol)] if subprotocol else []
+        async with self.knock("/", [*headers, *offer], **options) as (peer, opened):
+            assert self.gateway.accept(opened.connection, subprotocol, encoding)
+            for topic in topics:
+                assert self.gateway.subscribe(opened.connection, topic)
+            await peer.upgraded()
+            yield peer, opened.connection
+
+
+Gateways = Callable[..., AbstractAsyncContextManager[Application]]
+"""Opens a gateway; the keywords are fields of `GatewayConfig`."""
+
+
+def backend_parameters() -> list[Any]:
+    """Both backends; the native one is skipped, with the reason, where it is not built."""
+    missing = pytest.mark.skipif(not NATIVE_BUILT, reason="gateway_core._native is not built")
+    return [pytest.param("native", marks=missing), "pure"]
+
+
+def new_gateway(backend: str, config: GatewayConfig) -> Gateway:
+    """A gateway of `backend`, not entered yet; imports the native one only when asked for it."""
+    if backend == "pure":
+        return PureGateway(config)
+    from gateway_core.native import NativeGateway
+
+    return NativeGateway(config)
+
+
+@asynccontextmanager
+async def open_application(backend: str, **settings: Any) -> AsyncIterator[Application]:
+    async with new_gateway(backend, GatewayConfig(**settings)) as gateway:
+        yield Application(gateway)
+
+
+@pytest.fixture(params=backend_parameters())
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def gateways(backend: str) -> Gateways:
+    """Opens gateways of the backend under test."""
+
+    def opener(**settings: Any) -> AbstractAsyncContextManager[Application]:
+        return open_application(backend, **settings)
+
+    return opener
+
+
+def need(gateway: Gateway, capability: Capability) -> None:
+    """Skips the test if the backend lacks `capability`."""
+    if capability not in gateway.capabilities:
+        pytest.skip(f"the {gateway.backend} backend has no {capability.value}")
+
+
+def _connection_of(event: Event) -> ConnectionId | None:
+    return None if isinstance(event, HttpConnection) else event.connection
