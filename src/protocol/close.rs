@@ -49,7 +49,7 @@ pub fn parse(payload: &[u8]) -> Result<(u16, &str), ProtocolError> {
 }
 
 /// Whether a Close frame may be sent with `code` and `reason`.
-pub(super) const fn check(code: u16, reason: &str) -> Result<(), UsageError> {
+pub(crate) const fn check(code: u16, reason: &str) -> Result<(), UsageError> {
     if !is_sendable(code) {
         return Err(UsageError("this close code must not be sent"));
     }
