@@ -4,6 +4,7 @@
     ├── SessionEnded       the server ended the session for good: signed out elsewhere, banned, not signed in
     ├── ProtocolViolation  the server and this client do not understand each other: a bug in one of them
     ├── HandshakeRefused   what listens there does not offer chat
+    ├── RemovedFromRoom    the user is no member of the room any more
     ├── ClientClosed       the client was used after its block, or after it failed
     └── ConnectionLost     inside the client only: it reconnects
 
@@ -50,6 +51,10 @@ class HandshakeRefused(ClientError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the server refused the connection with HTTP status {status}")
         self.status = status
+
+
+class RemovedFromRoom(ClientError):
+    """The user left the room elsewhere, was removed from it, or banned: nothing more comes from it."""
 
 
 class ClientClosed(ClientError):

@@ -89,6 +89,14 @@ class ReadMark(msgspec.Struct, frozen=True):
     seq: int
 
 
+class MemberChanged(msgspec.Struct, frozen=True):
+    """`user` has another role in the room; None: is no member any more."""
+
+    room: str
+    user: str
+    role: str | None
+
+
 class Position(msgspec.Struct, frozen=True):
     """A place in a room's history: `seq` in the life of it that `epoch` names."""
 
@@ -121,7 +129,7 @@ class Missed(msgspec.Struct, frozen=True):
     last: int
 
 
-Event = Message | Edited | Deleted | PresenceChanged | Typing | ReadMark | Unrecovered | Missed
+Event = Message | Edited | Deleted | PresenceChanged | Typing | ReadMark | MemberChanged | Unrecovered | Missed
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -147,11 +155,26 @@ class Online(msgspec.Struct, frozen=True):
 
 
 class RoomInfo(msgspec.Struct, frozen=True):
-    """A room as lists show it. `kind`: public, private or direct."""
+    """A room as lists show it; `kind` is public, private or direct. The rest is known of one's own rooms."""
 
     id: str
     name: str
     kind: str
+    title: str | None = None
+    """What to call it: its name, or the other user's in a direct room."""
+    role: str | None = None
+    top_seq: int | None = None
+    read_seq: int | None = None
+    unread: int | None = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A row of a room's list of members; banned users are in it, too."""
+
+    id: str
+    name: str
+    role: str
+    read_seq: int
 
 
 def parse(value: Any, kind: type[T]) -> T:
@@ -159,4 +182,5 @@ def parse(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise ProtocolViolation(f"the server sent a malformed {kind.__name__}: {error}") from None
+        name = getattr(kind, "__name__", str(kind))
+        raise ProtocolViolation(f"the server sent a malformed {name}: {error}") from None

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_BATCH = 64
+MAX_BATCH = 32
 """Publishes of one room in flight."""
+MAX_IN_FLIGHT = 64
+"""Requests of all kinds: well below what a server queues for one connection, also in bytes."""
 
 Answer = Any
 """The map in `ok`, or an exception."""
@@ -28,7 +30,7 @@ class Request:
     """One command. `resolve` gets the answer's map or an exception, at most once."""
 
     op: str
-    fields: dict[str, Any]
+    fields: dict[str, Any] = field(repr=False)  # may hold a token
     resolve: Callable[[Answer], None]
     lane: str | None = None
     survives: bool = True
@@ -55,12 +57,18 @@ class _Lane:
         self.in_flight = 0
         self.not_before = 0.0
 
+    def next_batch(self, limit: int) -> list[Request]:
+        """Up to `limit` requests, which are in flight from here on."""
+        self.in_flight = min(len(self.waiting), limit)
+        return [heapq.heappop(self.waiting)[1] for _ in range(self.in_flight)]
+
 
 class Outbox:
     """All requests of one client that have no answer yet."""
 
-    def __init__(self, max_batch: int = MAX_BATCH) -> None:
+    def __init__(self, max_batch: int = MAX_BATCH, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self._max_batch = max_batch
+        self._max_in_flight = max_in_flight
         self._lanes: dict[str, _Lane] = {}
         self._loose: list[tuple[float, int, Request]] = []
         self._sent: dict[int, Request] = {}
@@ -71,21 +79,23 @@ class Outbox:
         waiting = sum(len(lane.waiting) for lane in self._lanes.values()) + len(self._loose)
         return waiting + len(self._sent)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, not_before: float = 0.0) -> None:
         """Takes a request that waits to be sent."""
         request._order = next(self._orders)
-        self._enqueue(request, 0.0)
+        self._enqueue(request, not_before)
 
     def poll(self, now: float) -> list[Request]:
         """What may be sent now, in order; it counts as sent from here on."""
-        ready = []
-        while self._loose and self._loose[0][0] <= now:
+        ready: list[Request] = []
+        room_left = self._max_in_flight - len(self._sent)
+        while self._loose and self._loose[0][0] <= now and len(ready) < room_left:
             ready.append(heapq.heappop(self._loose)[2])
         for name, lane in list(self._lanes.items()):
             if lane.in_flight == 0 and lane.not_before <= now:
-                ready += self._next_batch(lane)
-                if not lane.waiting and lane.in_flight == 0:
-                    del self._lanes[name]
+                ready += lane.next_batch(min(self._max_batch, room_left - len(ready)))
+                del self._lanes[name]
+                if lane.waiting or lane.in_flight:
+                    self._lanes[name] = lane  # at the end: every lane gets its turn
         for request in ready:
             request._id = next(self._ids)
             self._sent[request._id] = request
@@ -93,6 +103,8 @@ class Outbox:
 
     def next_time(self) -> float | None:
         """When `poll` will have something if nothing happens before; None if only an answer can change that."""
+        if len(self._sent) >= self._max_in_flight:
+            return None
         times = [lane.not_before for lane in self._lanes.values() if lane.waiting and lane.in_flight == 0]
         if self._loose:
             times.append(self._loose[0][0])
@@ -147,13 +159,6 @@ class Outbox:
         lane = self._lanes.setdefault(request.lane, _Lane())
         heapq.heappush(lane.waiting, (request._order, request))
         lane.not_before = max(lane.not_before, not_before)
-
-    def _next_batch(self, lane: _Lane) -> list[Request]:
-        batch: list[Request] = []
-        while lane.waiting and len(batch) < self._max_batch:
-            batch.append(heapq.heappop(lane.waiting)[1])
-        lane.in_flight = len(batch)
-        return batch
 
     def _landed(self, request: Request) -> None:
         lane = self._lanes.get(request.lane) if request.lane is not None else None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .events import Deleted, Edited, Event, Message, Missed, Position, Unrecovered
 
-CAPACITY = 1_000
+CAPACITY = 256
 """Events that wait for the application; beyond it messages are left in the history until there is room again."""
 PAGE = 100
 """Messages to ask for at once: well below the server's limit, and a page stays small beside its outbox limit."""
