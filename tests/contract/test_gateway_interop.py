@@ -7,12 +7,11 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
 import trio
 import trio_websocket
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -42,9 +41,10 @@ class WebsocketsClient:
         with trio.fail_after(WAIT_SECONDS):
             while True:
                 for event in self.protocol.events_received():
-                    opcode = opcode or event.opcode  # type: ignore[union-attr]
-                    parts.append(event.data)  # type: ignore[union-attr]
-                    if event.fin:  # type: ignore[union-attr]
+                    assert isinstance(event, Frame)
+                    opcode = opcode or event.opcode
+                    parts.append(bytes(event.data))
+                    if event.fin:
                         return b"".join(parts).decode() if opcode is Opcode.TEXT else b"".join(parts)
                 self.protocol.receive_data(await self.stream.receive_some())
 
@@ -108,21 +108,6 @@ async def test_trio_websocket_talks_to_the_gateway(gateways: Gateways) -> None:
                 await client.ping()
         closed = await app.next(Closed)
         assert (closed.code, closed.clean) == (1000, True)
-
-
-async def test_trio_websocket_sees_a_rejection(gateways: Gateways) -> None:
-    async with gateways() as app, trio.open_nursery() as nursery:
-
-        async def serve() -> None:
-            app.gateway.reject((await app.next(Opened)).connection, 403, [("X-Why", "no")], b"no")
-
-        nursery.start_soon(serve)
-        url = "ws://{}:{}/".format(*app.gateway.address)
-        with pytest.raises(trio_websocket.ConnectionRejected) as caught:
-            async with trio_websocket.open_websocket_url(url):
-                pass
-        assert caught.value.status_code == 403
-        assert caught.value.body == b"no"
 
 
 async def test_compressed_messages_arrive_inflated(gateways: Gateways) -> None:
