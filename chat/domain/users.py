@@ -16,6 +16,11 @@ MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 1024
 """argon2 reads all of it, so a limit keeps a login's cost flat."""
 
+_BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Letters, marks and a symbol by category, and nothing to be seen."""
+_VARIATION_SELECTORS = dict.fromkeys([*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+"""Invisible by themselves; in a name for the sake of emoji."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class User:
@@ -45,8 +50,9 @@ class Identity:
 
 
 def fold_name(name: str) -> str:
-    """The form under which a name is unique: NFKC, case-folded."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    """The form under which a name is unique: what reads alike is alike (NFKC, case, spaces, variants of glyphs)."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.translate(_VARIATION_SELECTORS).split())
 
 
 def check_name(name: str, *, what: str = "name", limit: int = MAX_NAME_CHARACTERS) -> str:
@@ -61,7 +67,7 @@ def check_name(name: str, *, what: str = "name", limit: int = MAX_NAME_CHARACTER
     marks = 0
     for character in name:
         category = unicodedata.category(character)
-        if category[0] == "C" or category in ("Zl", "Zp"):
+        if category[0] == "C" or category in ("Zl", "Zp") or character in _BLANKS:
             raise Invalid(f"{what} contains a character that cannot be seen")
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if marks > 2:

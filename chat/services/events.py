@@ -130,7 +130,7 @@ def decode(frame: bytes) -> RoomEvent | ControlEvent:
         raise MalformedEvent(f"version {frame[0] if frame else 'none'}, expected {VERSION}")
     try:
         event: RoomEvent | ControlEvent = _decoder.decode(memoryview(frame)[1:])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEvent(str(error)) from None
     return event
 

@@ -51,6 +51,8 @@ def test_a_message_becomes_the_event_of_its_commit() -> None:
         b"\x00" + events.encode(EVERY[0])[1:],
         b"\x02" + events.encode(EVERY[0])[1:],
         events.encode(EVERY[0])[:-1],
+        events.encode(EVERY[1])[:-2] + b"\x91" * 100_000,
+        events.encode(EVERY[1])[:-1] + b"\xff",
         events.encode(EVERY[0]) + b"\x00",
         b"\x01" + msgspec.msgpack.encode(["posted", "r"]),
         b"\x01" + msgspec.msgpack.encode(["unknown", "r"]),
@@ -59,7 +61,7 @@ def test_a_message_becomes_the_event_of_its_commit() -> None:
         b"\x01" + b"\x91" * 100_000,
         pickle.dumps(EVERY[0]),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_b47_a_frame_of_another_version_or_shape_is_refused(frame: bytes) -> None:
     with pytest.raises(events.MalformedEvent):
