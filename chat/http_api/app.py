@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -33,9 +34,8 @@ def create_app(services: Services, settings: HttpSettings, readiness: Readiness,
         routes=[
             *routes(ENDPOINTS, services, settings),
             *_documentation(),
-            Route("/{path:path}", _Files(site or Site())),
+            Route("/{path:path}", _Get((site or Site()).respond)),
         ],
-        exception_handlers={HTTPException: _only_get},
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(Health, readiness),
@@ -52,15 +52,15 @@ def create_app(services: Services, settings: HttpSettings, readiness: Readiness,
     return app
 
 
-class _Files:
-    """What no other route serves: the page's files, else 404. An ASGI application, so that it sees every method."""
+class _Get:
+    """What can only be read: `find` answers the response, or None for 404. An ASGI application, it sees all methods."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, find: Callable[[Request], Response | None]) -> None:
+        self._find = find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        answer = self._site.respond(request)
+        answer = self._find(request)
         if answer is None:
             answer = response(*error_answer(NotFound("there is nothing at this path")))
         elif request.method not in ("GET", "HEAD"):
@@ -68,20 +68,11 @@ class _Files:
         await answer(scope, receive, send)
 
 
-async def _only_get(request: Request, error: Exception) -> Response:
-    """The two documents have one method, and another one is all that their routes complain of."""
-    return method_not_allowed(["GET"])
-
-
 def _documentation() -> list[Route]:
     document = openapi(ENDPOINTS, version())
     encoded, text = msgspec.json.encode(document), page(document)
     policy = {"Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'"}
-
-    async def as_json(request: Request) -> Response:
-        return Response(encoded, media_type="application/json")
-
-    async def as_page(request: Request) -> Response:
-        return Response(text, media_type="text/html", headers=policy)
-
-    return [Route("/api/openapi.json", as_json), Route("/api/docs", as_page)]
+    return [
+        Route("/api/openapi.json", _Get(lambda request: Response(encoded, media_type="application/json"))),
+        Route("/api/docs", _Get(lambda request: Response(text, media_type="text/html", headers=policy))),
+    ]
