@@ -73,7 +73,7 @@ class SqliteMessageStore:
     def _append_calls(
         self, connection: sqlite3.Connection, calls: Sequence[Sequence[Row]]
     ) -> list[list[Appended | ChatError]]:
-        return append_calls(connection, calls, int(self._clock() * 1000))
+        return append_calls(connection, calls, round(self._clock() * 1000))
 
 
 def _row(message: NewMessage) -> Row | Invalid:

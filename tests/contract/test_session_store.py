@@ -1,0 +1,104 @@
+"""What every `SessionStore` promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from chat.domain.users import SessionId, User, UserId
+from tests.support.stores import STORES, Stores
+
+DAY = 24 * 3600.0
+MINUTE = 60.0
+
+
+@pytest.fixture(params=STORES)
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    async with request.param(tmp_path) as stores:
+        yield stores
+
+
+@pytest.fixture
+async def user(stores: Stores) -> User:
+    return await stores.new_user()
+
+
+async def test_a_session_lives_for_a_day(stores: Stores, user: User) -> None:
+    session = await stores.sessions.create(user.id)
+    assert (session.user, session.created, session.expires) == (user.id, stores.clock.now, stores.clock.now + DAY)
+    assert await stores.sessions.touch(session.id) == session
+    stores.clock.advance(DAY)
+    assert await stores.sessions.touch(session.id) is None
+
+
+async def test_a_session_id_cannot_be_guessed(stores: Stores, user: User) -> None:
+    ids = {(await stores.sessions.create(user.id)).id for _ in range(50)}
+    assert len(ids) == 50
+    for session in ids:
+        assert re.fullmatch("[a-z0-9_-]{26,32}", session)
+
+
+async def test_a_session_in_use_lives_on(stores: Stores, user: User) -> None:
+    session = await stores.sessions.create(user.id)
+    for _ in range(5):
+        stores.clock.advance(DAY - MINUTE)
+        touched = await stores.sessions.touch(session.id)
+        assert touched is not None
+        assert (touched.id, touched.user, touched.created) == (session.id, user.id, session.created)
+        assert touched.expires >= stores.clock.now + DAY - MINUTE
+
+
+async def test_a_session_touched_all_the_time_ends_a_day_after_the_last(stores: Stores, user: User) -> None:
+    session = await stores.sessions.create(user.id)
+    for _ in range(200):
+        stores.clock.advance(7)
+        assert await stores.sessions.touch(session.id) is not None
+    stores.clock.advance(DAY - MINUTE - 1)
+    assert await stores.sessions.touch(session.id) is not None
+    stores.clock.advance(DAY + 1)
+    assert await stores.sessions.touch(session.id) is None
+
+
+async def test_an_unknown_session_is_nothing(stores: Stores) -> None:
+    assert await stores.sessions.touch(SessionId("unknown")) is None
+    assert await stores.sessions.revoke(SessionId("unknown")) is False
+    assert await stores.sessions.revoke_user(UserId("nobody")) == []
+
+
+async def test_a_revoked_session_is_over(stores: Stores, user: User) -> None:
+    session, other = await stores.sessions.create(user.id), await stores.sessions.create(user.id)
+    assert await stores.sessions.revoke(session.id) is True
+    assert await stores.sessions.revoke(session.id) is False
+    assert await stores.sessions.touch(session.id) is None
+    assert await stores.sessions.touch(other.id) == other
+
+
+async def test_all_sessions_of_a_user_are_revoked_at_once(stores: Stores, user: User) -> None:
+    other = await stores.sessions.create((await stores.new_user()).id)
+    sessions = {(await stores.sessions.create(user.id)).id for _ in range(3)}
+    assert set(await stores.sessions.revoke_user(user.id)) == sessions
+    assert await stores.sessions.revoke_user(user.id) == []
+    assert [await stores.sessions.touch(session) for session in sessions] == [None] * 3
+    assert await stores.sessions.touch(other.id) == other
+
+
+async def test_an_expired_session_is_not_there_to_be_revoked(stores: Stores, user: User) -> None:
+    session = await stores.sessions.create(user.id)
+    stores.clock.advance(DAY)
+    assert await stores.sessions.revoke(session.id) is False
+    assert await stores.sessions.revoke_user(user.id) == []
+
+
+async def test_a_session_is_not_revived_by_a_touch_beside_its_revocation(stores: Stores, user: User) -> None:
+    for _ in range(20):
+        session = await stores.sessions.create(user.id)
+        stores.clock.advance(2 * MINUTE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stores.sessions.touch, session.id)
+            nursery.start_soon(stores.sessions.revoke, session.id)
+            nursery.start_soon(stores.sessions.touch, session.id)
+        assert await stores.sessions.touch(session.id) is None

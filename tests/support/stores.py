@@ -1,0 +1,76 @@
+"""The implementations of the store ports, for the contract suites; a new one is a line in `STORES`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from chat.adapters.embedded.database import SqliteDatabase
+from chat.adapters.embedded.message_store import SqliteMessageStore
+from chat.adapters.embedded.room_store import SqliteRoomStore
+from chat.adapters.embedded.session_store import SqliteSessionStore
+from chat.adapters.embedded.user_store import SqliteUserStore
+from chat.domain.errors import ChatError
+from chat.domain.messages import Appended, NewMessage
+from chat.domain.rooms import Room, RoomKind
+from chat.domain.users import User
+from chat.ports.message_store import MessageStore
+from chat.ports.room_store import RoomStore
+from chat.ports.session_store import SessionStore
+from chat.ports.user_store import UserStore
+from tests.support.clocks import ManualClock
+
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stores:
+    """The stores of one fresh installation, and the wall clock that they go by."""
+
+    users: UserStore
+    rooms: RoomStore
+    messages: MessageStore
+    sessions: SessionStore
+    clock: ManualClock
+
+    async def new_user(self, name: str | None = None) -> User:
+        return await self.users.create(name or f"user {next(_numbers)}", "hash")
+
+    async def new_room(self, owner: User | None = None, kind: RoomKind = RoomKind.PUBLIC, name: str = "room") -> Room:
+        return await self.rooms.create(name, kind, (owner or await self.new_user()).id)
+
+    async def append(self, room: Room, user: User, key: str | None = None, text: str = "") -> Appended:
+        """Appends one message that must be accepted."""
+        message = NewMessage(room.id, user.id, key or f"key {next(_numbers)}", {"text": text})
+        (answer,) = await self.messages.append([message])
+        return accepted(answer)
+
+
+def accepted(answer: Appended | ChatError) -> Appended:
+    assert isinstance(answer, Appended), answer
+    return answer
+
+
+StoresFactory = Callable[[Path], AbstractAsyncContextManager[Stores]]
+
+
+@contextlib.asynccontextmanager
+async def sqlite_stores(directory: Path) -> AsyncIterator[Stores]:
+    clock = ManualClock()
+    async with SqliteDatabase(directory) as database:
+        yield Stores(
+            SqliteUserStore(database),
+            SqliteRoomStore(database),
+            SqliteMessageStore(database, clock=clock),
+            SqliteSessionStore(database, clock=clock),
+            clock,
+        )
+
+
+STORES = [pytest.param(sqlite_stores, id="sqlite")]
