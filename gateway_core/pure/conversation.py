@@ -139,7 +139,7 @@ class Conversation:
         if seen is not None and self._stream.close_sent:  # the answer to the peer's Close frame
             connection.begin_end(int(seen.code), seen.reason or "")
         elif not self._stream.upgraded or (seen is not None and seen.code == CloseCode.ABNORMAL):
-            if not connection.failed:
+            if connection.end is None:
                 connection.begin_end(CloseCode.ABNORMAL, "")
             return False
         elif seen is not None and connection.end is None:

@@ -13,6 +13,8 @@ from ..config import GatewayConfig
 
 VERSION = "13"
 
+_MAX_SUBPROTOCOLS = 64
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"/[!-\"$-~]*")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
@@ -81,8 +83,9 @@ def response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> by
 
 
 def is_header(name: str, value: str) -> bool:
-    """Whether a header may be sent: a token for a name, no control character in the value."""
-    return bool(_TOKEN.fullmatch(name)) and not _BAD_VALUE.search(value) and value.isascii()
+    """Whether `response` may be given the header: a token that it does not write itself, no control character."""
+    own = name.lower() in ("connection", "content-length", "transfer-encoding")
+    return bool(_TOKEN.fullmatch(name)) and not own and not _BAD_VALUE.search(value) and value.isascii()
 
 
 def _check_beginning(data: bytes | bytearray, config: GatewayConfig) -> None:
@@ -134,7 +137,8 @@ def _upgrade(method: str, target: str, version: str, headers: Headers, size: int
         raise BadRequest(400, "one valid Host header is needed")
     if _values(headers, "transfer-encoding") or any(length != "0" for length in _values(headers, "content-length")):
         raise BadRequest(400, "a WebSocket request has no body")
-    if len(_values(headers, "upgrade")) != 1 or "upgrade" not in _tokens(headers, "connection"):
+    once = all(len(_values(headers, name)) == 1 for name in ("upgrade", "connection"))
+    if not once or "upgrade" not in _tokens(headers, "connection"):
         raise BadRequest(400, "Upgrade: websocket and Connection: Upgrade are needed, once")
     versions = _values(headers, "sec-websocket-version")
     if versions != [VERSION]:
@@ -146,7 +150,7 @@ def _upgrade(method: str, target: str, version: str, headers: Headers, size: int
 def _key(headers: Headers) -> str:
     keys = _values(headers, "sec-websocket-key")
     try:
-        if len(keys) == 1 and len(base64.b64decode(keys[0], validate=True)) == 16:
+        if len(keys) == 1 and len(keys[0]) == 24 and len(base64.b64decode(keys[0], validate=True)) == 16:
             return keys[0]
     except (binascii.Error, ValueError):
         pass
@@ -156,6 +160,6 @@ def _key(headers: Headers) -> str:
 def _subprotocols(headers: Headers) -> tuple[str, ...]:
     offered = [token.strip(" \t") for value in _values(headers, "sec-websocket-protocol") for token in value.split(",")]
     names = tuple(name for name in offered if name)
-    if any(not _TOKEN.fullmatch(name) for name in names) or len(set(names)) != len(names):
+    if any(not _TOKEN.fullmatch(name) for name in names) or len(names) > _MAX_SUBPROTOCOLS:
         raise BadRequest(400, "Sec-WebSocket-Protocol is malformed")
     return names

@@ -88,7 +88,10 @@ async def test_a_status_that_is_no_error_cannot_reject(gateways: Gateways, statu
             app.gateway.reject(opened.connection, status)
 
 
-@pytest.mark.parametrize("header", [("Bad Name", "x"), ("X-Split", "a\r\nSet-Cookie: b"), ("X-Nul", "a\0b"), ("", "x")])
+@pytest.mark.parametrize(
+    "header",
+    [("Bad Name", "x"), ("X-Split", "a\r\nSet-Cookie: b"), ("X-Nul", "a\0b"), ("", "x"), ("Content-Length", "7")],
+)
 async def test_a_header_that_would_split_the_answer_is_a_usage_error(
     gateways: Gateways, header: tuple[str, str]
 ) -> None:

@@ -91,5 +91,5 @@ async def test_a_handed_over_socket_counts_no_longer(gateways: Gateways) -> None
         await peer.send(GET)
         handed = await app.next(HttpConnection)
         async with app.connect():
-            assert app.gateway.stats().connections == 1
+            await app.until(lambda stats: stats.connections == 1)
         handed.socket.close()

@@ -92,12 +92,13 @@ async def test_more_connections_from_one_address_than_allowed_are_refused(gatewa
 
 
 async def check_no_entry(app: Application) -> None:
+    """Another connection gets 503, or an end if the kernel drops that with the unread request."""
     refused = app.gateway.stats().refused
     async with app.peer() as peer:
         await peer.send(request())
-        assert (await peer.response()).status == 503
-        await peer.end()
-    assert app.gateway.stats().refused == refused + 1
+        answer = await peer.end()
+        assert answer.startswith(b"HTTP/1.1 503 ") or not answer
+    await app.until(lambda stats: stats.refused == refused + 1)
 
 
 async def test_more_pending_handshakes_than_allowed_are_refused(gateways: Gateways) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from gateway_core import Capability, ConnectionId, Event, Gateway, GatewayConfig, HttpConnection, Opened
+from gateway_core import Capability, ConnectionId, Event, Gateway, GatewayConfig, GatewayStats, HttpConnection, Opened
 from gateway_core.pure import PureGateway
 from tests.support.raw_peer import WAIT_SECONDS, RawPeer, raw_peer, request
 
@@ -43,6 +43,13 @@ class Application:
                         self.backlog.remove(event)
                         return event
                 self.backlog += await self.gateway.receive_events()
+
+    async def until(self, condition: Callable[[GatewayStats], bool]) -> GatewayStats:
+        """Waits until the statistics, which nothing announces, meet `condition`."""
+        with trio.fail_after(WAIT_SECONDS):
+            while not condition(stats := self.gateway.stats()):  # noqa: ASYNC110 (see above)
+                await trio.sleep(0.01)
+        return stats
 
     async def settle(self) -> list[Event]:
         """Everything that has come, and what comes until a connection of its own has opened and closed."""
