@@ -203,7 +203,7 @@ class Gateway(Protocol):
         """
 
     def subscribe(self, connection: ConnectionId, topic: str) -> bool:
-        """From now on `connection` gets what is published to `topic`; twice is once."""
+        """From now on `connection` gets what is published to `topic` (at most 256 bytes); twice is once."""
 
     def unsubscribe(self, connection: ConnectionId, topic: str) -> bool:
         """Ends a subscription; one that does not exist is no error."""

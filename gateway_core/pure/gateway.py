@@ -30,10 +30,12 @@ from .head import BadRequest, PlainHttp, Upgrade, parse_head, response
 from .outbox import Message
 from .shared import Shared
 from .stream import end_with
-from .usage import check_close, check_position, check_rejection
+from .usage import check_close, check_position, check_rejection, check_topic
 
 _logger = logging.getLogger(__name__)
 _identities = itertools.count(1)
+_LONGEST_GOODBYE_SECONDS = 1.0
+"""What leaving the block waits for peers that do not answer our Close frame."""
 
 
 class PureGateway:
@@ -75,7 +77,7 @@ class PureGateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with trio.move_on_after(self._config.close_seconds, shield=True):
+            with trio.move_on_after(min(self._config.close_seconds, _LONGEST_GOODBYE_SECONDS), shield=True):
                 await self.drain(CloseCode.GOING_AWAY, seconds=0)
         finally:
             self._nursery.cancel_scope.cancel()
@@ -121,12 +123,14 @@ class PureGateway:
         return found is not None
 
     def subscribe(self, connection: ConnectionId, topic: str) -> bool:
+        check_topic(topic)
         found = self._find_open(connection)
         if found is not None:
             self._shared.topics.subscribe(found, topic)
         return found is not None
 
     def unsubscribe(self, connection: ConnectionId, topic: str) -> bool:
+        check_topic(topic)
         found = self._find_open(connection)
         if found is not None:
             self._shared.topics.unsubscribe(found, topic)
@@ -140,6 +144,7 @@ class PureGateway:
         position: int | None = None,
         exclude: Collection[ConnectionId] = (),
     ) -> None:
+        check_topic(topic)
         check_position(position)
         excluded = frozenset(exclude)
         messages = {encoding: Message.of(payload) for encoding, payload in variants.items()}

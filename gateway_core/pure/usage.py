@@ -9,6 +9,7 @@ from .head import is_header
 
 _MAX_REASON_BYTES = 123
 _MAX_POSITION = 2**64 - 1
+_MAX_TOPIC_BYTES = 256
 
 
 def check_close(code: int, reason: str) -> None:
@@ -30,3 +31,8 @@ def check_rejection(status: int, headers: Iterable[tuple[str, str]]) -> None:
 def check_position(position: int | None) -> None:
     if position is not None and not 0 <= position <= _MAX_POSITION:
         raise UsageError(f"a position is between 0 and 2**64 - 1, not {position}")
+
+
+def check_topic(topic: str) -> None:
+    if len(topic.encode()) > _MAX_TOPIC_BYTES:
+        raise UsageError(f"a topic has at most {_MAX_TOPIC_BYTES} bytes")

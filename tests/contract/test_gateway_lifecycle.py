@@ -77,7 +77,7 @@ async def test_a_cancelled_block_ends(backend: str) -> None:
 async def test_draining_closes_everybody_and_the_listener(gateways: Gateways) -> None:
     async with gateways() as app, app.connect() as (one, first), app.connect() as (two, second):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(app.gateway.drain, 4001, "restart", 0.2)
+            nursery.start_soon(app.drain, 4001, "restart", 0.2)
             for peer in (one, two):
                 got = await peer.closed()
                 assert (got.close_code, got.close_reason) == (4001, "restart")
@@ -91,21 +91,21 @@ async def test_draining_closes_everybody_and_the_listener(gateways: Gateways) ->
 async def test_draining_returns_although_a_peer_never_answers(gateways: Gateways) -> None:
     async with gateways(close_seconds=0.2) as app, app.connect() as (_, connection):
         with trio.fail_after(WAIT_SECONDS):
-            await app.gateway.drain(seconds=0.1)
+            await app.drain(seconds=0.1)
         assert await app.next(Closed) == Closed(connection, 4001, "", False)
 
 
 async def test_draining_an_empty_gateway_returns(gateways: Gateways) -> None:
     async with gateways() as app:
         with trio.fail_after(WAIT_SECONDS):
-            await app.gateway.drain(seconds=0.1)
+            await app.drain(seconds=0.1)
 
 
 async def test_a_cancelled_drain_leaves_the_listener_closed_and_the_rest_open(gateways: Gateways) -> None:
     async with gateways() as app, contextlib.AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(app.connect()) for _ in range(4)]
         with trio.move_on_after(0.2) as scope:
-            await app.gateway.drain(seconds=3_600)
+            await app.drain(seconds=3_600)
         assert scope.cancelled_caught
         with pytest.raises(OSError, match="connect"):
             await trio.open_tcp_stream(*app.gateway.address)

@@ -39,6 +39,15 @@ async def test_the_largest_position_is_legal(gateways: Gateways) -> None:
         assert await peer.message() == "x"
 
 
+async def test_a_topic_has_at_most_256_bytes(gateways: Gateways) -> None:
+    async with gateways() as app, app.connect("ä" * 128) as (_, connection):
+        for command in (app.gateway.subscribe, app.gateway.unsubscribe):
+            with pytest.raises(UsageError):
+                command(connection, "ä" * 128 + "x")
+        with pytest.raises(UsageError):
+            app.gateway.publish("x" * 257, {})
+
+
 async def test_accepting_twice_is_a_usage_error(gateways: Gateways) -> None:
     async with gateways() as app, app.connect() as (_, connection):
         with pytest.raises(UsageError):

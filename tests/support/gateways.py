@@ -51,6 +51,17 @@ class Application:
                 await trio.sleep(0.01)
         return stats
 
+    async def drain(self, *arguments: Any, **options: Any) -> None:
+        """Drains the gateway; what comes meanwhile stays for `next`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._receive)
+            await self.gateway.drain(*arguments, **options)
+            nursery.cancel_scope.cancel()
+
+    async def _receive(self) -> None:
+        while True:
+            self.backlog += await self.gateway.receive_events()
+
     async def settle(self) -> list[Event]:
         """Everything that has come, and what comes until a connection of its own has opened and closed."""
         async with self.connect() as (peer, connection):
