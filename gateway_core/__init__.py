@@ -1,5 +1,6 @@
 """A WebSocket connection gateway for trio: Rust owns the sockets, Python sees batches of events."""
 
+from .backend import open_gateway
 from .config import GatewayConfig
 from .errors import AddressUnavailable, BackendUnavailable, GatewayError, UsageError
 from .gateway import (
@@ -37,4 +38,5 @@ __all__ = [
     "Received",
     "Request",
     "UsageError",
+    "open_gateway",
 ]
