@@ -20,7 +20,10 @@ class PresenceEntry:
 
 
 class PresenceStore(Protocol):
-    """Entries with a lease of 30 s; what is not refreshed lapses. Every method raises `Unavailable`."""
+    """Entries with a lease of 30 s; what is not refreshed lapses. Every method raises `Unavailable`.
+
+    A user whose entries have all lapsed is offline at once; that is told by `reap`, unless the user is back by then.
+    """
 
     async def put(self, entries: Sequence[PresenceEntry]) -> list[tuple[RoomId, UserId]]:
         """Adds entries or renews their lease; returns who was not online in the room before."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rate:
-    """A bucket's refill in units per second, and its depth in units."""
+    """A bucket's refill in units per second, 0 for no limit at all, and its depth in units."""
 
     per_second: float
     burst: float
@@ -20,5 +20,6 @@ class RateLimiter(Protocol):
     async def take(self, bucket: str, rate: Rate, cost: float = 1.0) -> float:
         """Takes `cost` if it is there and returns 0, else takes nothing and returns the seconds until it would be.
 
+        A cost above the burst needs a full bucket and leaves a debt, so that it can pass at all.
         Never raises `Unavailable`: a limiter that is away lets everything pass.
         """

@@ -27,7 +27,7 @@ class RoomStore(Protocol):
         """The room and what `user` is in it; None for nothing. Raises: NotFound if there is no room."""
 
     async def set_role(
-        self, room: RoomId, user: UserId, role: Role | None, *, was: Role | None | EllipsisType = ...
+        self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...
     ) -> bool:
         """Writes the user's row, or removes it with None; its read mark stays. False if that changed nothing.
 
