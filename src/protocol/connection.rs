@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use super::frame::{Header, Opcode};
+use super::frame::{Header, MAX_HEADER, Opcode};
 use super::{Agreement, Role, close, encode};
 use crate::error::{ProtocolError, UsageError};
 
@@ -54,10 +54,15 @@ pub struct Connection {
 /// Control frames that wait for `data_to_send`.
 #[derive(Debug, Default)]
 struct Pending {
-    pong: Option<Vec<u8>>,
+    /// Pong frames, as they go on the wire.
+    pongs: Vec<u8>,
     ping: bool,
+    /// The payload of our Close frame.
     close: Option<Vec<u8>>,
 }
+
+/// What pongs may wait: more than any peer that plays fair has, little for one that floods.
+const MAX_PENDING_PONGS: usize = 2048;
 
 impl Connection {
     /// A connection whose opening handshake has just ended.
@@ -107,13 +112,23 @@ impl Connection {
         Ok(())
     }
 
+    /// Heap memory held for an unfinished message and for what is pending; 0 when idle.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        let unfinished = self.unfinished.as_deref().map_or(0, Unfinished::buffered_bytes);
+        let pending = self.pending.as_deref().map_or(0, |pending| {
+            size_of::<Pending>() + pending.pongs.capacity() + pending.close.as_ref().map_or(0, Vec::capacity)
+        });
+        unfinished + pending
+    }
+
     /// Whether `data_to_send` would append anything.
     #[must_use]
     pub const fn has_data_to_send(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Appends the pending control frames: at most one Pong (the newest), one Ping and one Close, the last.
+    /// Appends the pending control frames: pongs (at most 2 KiB), a Ping, and last the Close frame.
     ///
     /// Call it when the bytes queued before have left, lest a peer that floods pings and reads nothing fills
     /// the outbox. No message may be sent after the Close frame.
@@ -121,14 +136,12 @@ impl Connection {
         let Some(pending) = self.pending.take() else {
             return;
         };
-        if let Some(payload) = pending.pong {
-            self.write_control(Opcode::Pong, &payload, out);
-        }
+        out.extend_from_slice(&pending.pongs);
         if pending.ping {
-            self.write_control(Opcode::Ping, &[], out);
+            write_control(self.role, Opcode::Ping, &[], out);
         }
         if let Some(payload) = pending.close {
-            self.write_control(Opcode::Close, &payload, out);
+            write_control(self.role, Opcode::Close, &payload, out);
         }
     }
 
@@ -155,11 +168,13 @@ impl Connection {
         }
     }
 
-    /// Queues the answer to a Ping, instead of one that has not left yet (§5.5.3).
+    /// Queues the answer to a Ping. If the peer does not wait for answers, the last one is for all (§5.5.3).
     fn answer_ping(&mut self, payload: &[u8]) {
-        let pong = self.pending.get_or_insert_default().pong.get_or_insert_default();
-        pong.clear();
-        pong.extend_from_slice(payload);
+        let pongs = &mut self.pending.get_or_insert_default().pongs;
+        if pongs.len() + MAX_HEADER + payload.len() > MAX_PENDING_PONGS {
+            pongs.clear();
+        }
+        write_control(self.role, Opcode::Pong, payload, pongs);
     }
 
     /// Ends a connection whose peer broke the protocol (§7.1.7).
@@ -176,21 +191,19 @@ impl Connection {
         self.phase = Phase::Closed;
         self.unfinished = None;
     }
+}
 
-    fn write_control(&self, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
-        let masking_key = match self.role {
-            Role::Server => None,
-            Role::Client => Some(fastrand::u32(..).to_ne_bytes()),
-        };
-        encode::write_frame(
-            Header {
-                masking_key,
-                ..Header::new(opcode, payload.len())
-            },
-            payload,
-            out,
-        );
-    }
+/// Appends a control frame; a client's is masked with a random key (§5.3).
+fn write_control(role: Role, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    let masking_key = match role {
+        Role::Server => None,
+        Role::Client => Some(fastrand::u32(..).to_ne_bytes()),
+    };
+    let header = Header {
+        masking_key,
+        ..Header::new(opcode, payload.len())
+    };
+    encode::write_frame(header, payload, out);
 }
 
 #[cfg(test)]

@@ -118,6 +118,11 @@ impl Message {
         Ok(())
     }
 
+    /// Heap memory held for the payload.
+    pub(super) const fn buffered_bytes(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Lets go of the payload: from now on the message is only followed to its end.
     pub(super) fn discard(&mut self) {
         self.discarded = true;

@@ -115,6 +115,12 @@ impl Shared {
         }
     }
 
+    /// Memory held as scratch space: it grows to the largest message that was (de)compressed.
+    #[must_use]
+    pub const fn buffered_bytes(&self) -> usize {
+        self.scratch.capacity()
+    }
+
     /// The limits given to `new`.
     #[must_use]
     pub const fn limits(&self) -> &Limits {

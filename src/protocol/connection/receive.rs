@@ -50,6 +50,10 @@ impl Unfinished {
         self.message.is_none() && self.carry_len == 0
     }
 
+    pub(super) fn buffered_bytes(&self) -> usize {
+        size_of::<Self>() + self.message.as_ref().map_or(0, Message::buffered_bytes)
+    }
+
     /// Lets go of a message's payload; nobody will see it.
     pub(super) fn discard_message(&mut self) {
         if let Some(message) = &mut self.message {

@@ -1,0 +1,14 @@
+//! The protocol against a simulated peer, grouped by RFC section.
+//!
+//! `b10_…` names a row of the bad-input matrix, `case_1_1_1` an Autobahn case.
+
+mod autobahn;
+mod closing;
+mod compression;
+mod control;
+mod deadlines;
+mod frames;
+mod handshake;
+mod messages;
+mod peer;
+mod splits;
