@@ -60,7 +60,7 @@ def configure_logging(
 def sanitize(logger: Any, method: str, event: EventDict) -> EventDict:
     """Masks secrets and escapes control characters, however deep they sit."""
     trace = event.pop("exception", None)
-    clean: EventDict = {key: _clean(key, value) for key, value in event.items()}
+    clean: EventDict = {_escape(key): _clean(key, value) for key, value in event.items()}
     if trace is not None:
         clean["exception"] = "\n".join(_escape(_mask(line)) for line in str(trace).splitlines())
     return clean

@@ -15,6 +15,7 @@ from ..bootstrap import Ports, open_ports, open_services
 from ..domain.errors import ChatError, NotFound
 from ..domain.rooms import Role, RoomId, RoomKind
 from ..domain.users import Identity, SessionId, User, check_password
+from ..logging import configure_logging
 from ..services import Passwords, Services
 from .flags import Parser, add_settings, complain, load_config
 
@@ -103,6 +104,7 @@ def _add(commands: argparse._SubParsersAction[Parser], name: str, command: Comma
 
 def _run(command: Command, arguments: argparse.Namespace) -> int:
     config, _ = load_config(arguments)
+    configure_logging(config.log_format, "warning")
 
     async def with_ports() -> None:
         async with open_ports(config) as ports:
