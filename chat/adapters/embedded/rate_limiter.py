@@ -27,6 +27,10 @@ class MemoryRateLimiter:
         self._clock = clock
         self._full_at: collections.OrderedDict[str, float] = collections.OrderedDict()
 
+    def __len__(self) -> int:
+        """How many buckets are kept."""
+        return len(self._full_at)
+
     async def take(self, bucket: str, rate: Rate, cost: float = 1.0) -> float:
         await trio.lowlevel.checkpoint_if_cancelled()
         if rate.per_second <= 0:
