@@ -119,7 +119,7 @@ impl Message {
     }
 
     /// Heap memory held for the payload.
-    pub(super) const fn buffered_bytes(&self) -> usize {
+    pub(super) fn buffered_bytes(&self) -> usize {
         self.buf.capacity()
     }
 

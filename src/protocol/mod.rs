@@ -117,7 +117,7 @@ impl Shared {
 
     /// Memory held as scratch space: it grows to the largest message that was (de)compressed.
     #[must_use]
-    pub const fn buffered_bytes(&self) -> usize {
+    pub fn buffered_bytes(&self) -> usize {
         self.scratch.capacity()
     }
 

@@ -26,7 +26,10 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(frame, 0..12).prop_map(|frames| frames.concat())
 }
 
-fn outcome(wire: &[u8], cuts: &[usize]) -> (Vec<Seen>, u16, Vec<(u8, Vec<u8>)>, u32) {
+/// Events, close code of the error, frames sent, frames counted.
+type Outcome = (Vec<Seen>, u16, Vec<(u8, Vec<u8>)>, u32);
+
+fn outcome(wire: &[u8], cuts: &[usize]) -> Outcome {
     let limits = Limits {
         max_message_bytes: 65_560,
         max_empty_fragments: 3,
