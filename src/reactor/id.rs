@@ -39,6 +39,7 @@ impl ConnectionId {
         Self(id)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "18 bits")]
     pub(super) const fn slot(self) -> usize {
         (self.0 & (MAX_SLOTS as u64 - 1)) as usize
     }

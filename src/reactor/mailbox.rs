@@ -300,9 +300,8 @@ impl Signal {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `fd` is open and belongs to nobody else.
-        Ok(Self {
-            read: unsafe { File::from_raw_fd(fd) },
-        })
+        let read = unsafe { File::from_raw_fd(fd) };
+        Ok(Self { read })
     }
 
     #[cfg(not(target_os = "linux"))]

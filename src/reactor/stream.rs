@@ -123,10 +123,14 @@ impl Stream {
             }
     }
 
-    /// Whether nothing that the peer may still send matters.
+    /// Whether nothing that the peer may still send matters: not even the answer to our Close frame, if it failed.
     pub fn expects_nothing(&self) -> bool {
         match &self.state {
-            State::Open(protocol) => protocol.phase() == Phase::Closed,
+            State::Open(protocol) => match protocol.phase() {
+                Phase::Open => false,
+                Phase::Closing => !self.announced,
+                Phase::Closed => true,
+            },
             State::Refused => true,
             State::Head(_) | State::Verdict(_) => false,
         }
