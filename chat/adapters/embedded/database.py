@@ -24,7 +24,8 @@ A = TypeVar("A")
 
 DATABASE_NAME = "chat.db"
 READERS = 2
-"""One slow read (a cold disk) must not stop the others; more threads only compete for the GIL."""
+"""The second one is for when the first waits for a cold disk."""
+_SLOW_READ_SECONDS = 0.01
 BUSY_TIMEOUT_SECONDS = 5
 """Only an administrator's own tool can hold the lock, since nodes exclude each other."""
 _MIN_SQLITE = (3, 33, 0)
@@ -87,9 +88,13 @@ class SqliteDatabase:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` on a snapshot that holds every write that returned before this call."""
-        reader = min(self._readers, key=_load)
-        result: T = await reader.call(work)
+        result: T = await self._reader().call(work)
         return result
+
+    def _reader(self) -> BatchThread:
+        """The first reader that is not held up, since two at once only compete for the GIL."""
+        prompt = (reader for reader in self._readers if reader.busy_seconds() < _SLOW_READ_SECONDS)
+        return next(prompt, None) or min(self._readers, key=lambda reader: reader.waiting_jobs)
 
     @contextlib.asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
@@ -106,10 +111,6 @@ class SqliteDatabase:
                 stack.push_async_callback(thread.aclose)
                 self._readers.append(thread)
             yield
-
-
-def _load(thread: BatchThread) -> int:
-    return thread.load
 
 
 async def _close(held: contextlib.ExitStack) -> None:

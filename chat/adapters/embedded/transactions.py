@@ -14,7 +14,7 @@ from typing import Any
 
 import outcome
 
-from ...domain.errors import ChatError, Unavailable
+from ...domain.errors import Unavailable
 from .batch_thread import Job
 
 _log = logging.getLogger(__name__)
@@ -57,9 +57,9 @@ def _run_batch(connection: sqlite3.Connection, jobs: list[Job], begin: str, guar
             outcomes += _run_group(connection, group, guard)
         connection.execute("COMMIT")
     except BaseException as error:  # the thread must survive everything, and nobody may wait for ever
-        _log.error("a transaction of %d jobs failed: %r", len(jobs), error)
+        _log.error("a transaction of %d jobs failed: %s", len(jobs), _described(error), exc_info=not _is_disk(error))
         _roll_back(connection)
-        outcomes = [outcome.Error(_translated(error)) for _ in jobs]
+        outcomes = [outcome.Error(_unavailable()) for _ in jobs]
     for job, result in zip((job for group in groups for job in group), outcomes, strict=True):
         job.outcome = result
 
@@ -79,10 +79,10 @@ def _run_group(connection: sqlite3.Connection, group: list[Job], guard: _Guard) 
             return [outcome.Value(guard(connection, lambda: work(connection)))]
         return [outcome.Value(value) for value in guard(connection, lambda: work(connection, arguments))]
     except Exception as error:
-        if _is_fatal(connection, error):
+        if _is_disk(error) or not connection.in_transaction:  # SQLite may have ended it by itself
             raise
         if len(group) == 1:
-            return [outcome.Error(_translated(error))]
+            return [outcome.Error(_refusal(error))]
     return [result for job in group for result in _run_group(connection, [job], guard)]
 
 
@@ -103,9 +103,8 @@ def _as_it_is(_connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
     return work()
 
 
-def _is_fatal(connection: sqlite3.Connection, error: Exception) -> bool:
-    """Whether the whole transaction is lost (SQLite may have ended it by itself)."""
-    return _primary_code(error) in _DISK_ERRORS or not connection.in_transaction
+def _is_disk(error: BaseException) -> bool:
+    return _primary_code(error) in _DISK_ERRORS
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -113,16 +112,23 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        _log.error("a rollback failed: %r", error)
+        _log.error("a rollback failed: %s", _described(error))
 
 
-def _translated(error: BaseException) -> BaseException:
-    """What the caller is told: `Unavailable` for the disk's errors, anything else as it is: a bug, or a refusal."""
-    if _primary_code(error) not in _DISK_ERRORS | _DAMAGE:
+def _refusal(error: Exception) -> Exception:
+    """What the caller is told: `Unavailable` where a page is damaged, any other error as it is: a refusal, or a bug."""
+    if _primary_code(error) not in _DAMAGE:
         return error
-    if not isinstance(error, ChatError):
-        _log.error("the database failed: %s (%s)", getattr(error, "sqlite_errorname", ""), error)
+    _log.error("the database is damaged: %s", _described(error))
+    return _unavailable()
+
+
+def _unavailable() -> Unavailable:
     return Unavailable("the store is away for the moment")
+
+
+def _described(error: BaseException) -> str:
+    return f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
 
 
 def _primary_code(error: BaseException) -> int:

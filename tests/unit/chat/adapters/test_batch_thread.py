@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from chat.adapters.embedded import batch_thread
 from chat.adapters.embedded.batch_thread import BatchThread, Job
 from chat.domain.errors import Unavailable
 
@@ -155,13 +156,27 @@ async def test_too_many_callers_wait_outside_and_can_leave(gate: Gate, new_threa
         for number in range(10):
             nursery.start_soon(call, number)
         await trio.testing.wait_all_tasks_blocked()
-        assert thread.load == 3
+        assert thread.waiting_jobs == 3
         with trio.move_on_after(0) as scope:
             await thread.call(same, "left")
         assert scope.cancelled_caught
         gate.let_through(100)
     assert set(done) == {"begun", *range(10)}
     assert max(len(batch) for batch in gate.batches) == 3
+
+
+async def test_nobody_queues_behind_a_batch_that_is_stuck(
+    gate: Gate, new_thread: NewThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = new_thread()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(thread.call, same, "stuck")
+        await gate.wait_entered()
+        monkeypatch.setattr(batch_thread, "_STUCK_SECONDS", 0.0)
+        with pytest.raises(Unavailable):
+            await thread.call(same, "refused")
+        gate.let_through(2)
+    assert await thread.call(same, "works again") == "works again"
 
 
 async def test_closing_finishes_what_waits_and_refuses_the_rest(gate: Gate, new_thread: NewThread) -> None:

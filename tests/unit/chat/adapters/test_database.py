@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from chat.adapters.embedded import database as database_module
 from chat.adapters.embedded import schema
 from chat.adapters.embedded.database import DATABASE_NAME, SqliteDatabase
 from chat.adapters.embedded.errors import DatabaseUnusable
@@ -145,3 +146,20 @@ async def test_many_writes_share_few_transactions(tmp_path: Path) -> None:
             for number in range(500):
                 nursery.start_soon(database.write, insert_user(str(number)))
     assert 1 <= commits <= 100
+
+
+async def test_a_slow_read_does_not_hold_up_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "_SLOW_READ_SECONDS", 1e-9)
+    begun, end = threading.Event(), threading.Event()
+
+    def read_slowly(_connection: sqlite3.Connection) -> bool:
+        begun.set()
+        return end.wait(20)
+
+    async with SqliteDatabase(tmp_path) as database:
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(database.read, read_slowly)
+                assert await trio.to_thread.run_sync(begun.wait, 20)
+                assert await database.read(pragma("user_version")) == len(schema.MIGRATIONS)
+                end.set()
