@@ -19,6 +19,20 @@ async def test_our_close_frame_carries_code_and_reason(gateways: Gateways) -> No
         assert await peer.end() == b""
 
 
+async def test_the_socket_ends_as_soon_as_both_close_frames_are_exchanged(gateways: Gateways) -> None:
+    """RFC 6455 §7.1.1: the server ends it first; the deadline is for peers that do not answer."""
+    async with gateways(close_seconds=600) as app:
+        async with app.connect() as (peer, connection):
+            app.gateway.close(connection, 4000)
+            await peer.closed()
+            await peer.send(close_frame(4000))
+            assert await peer.end() == b""
+        async with app.connect() as (peer, _):
+            await peer.send(close_frame(4000))
+            await peer.closed()
+            assert await peer.end() == b""
+
+
 async def test_the_default_close_code_is_1000(gateways: Gateways) -> None:
     async with gateways() as app, app.connect() as (peer, connection):
         assert app.gateway.close(connection)

@@ -28,6 +28,7 @@ class WebsocketsClient:
     def __init__(self, stream: trio.SocketStream, protocol: ClientProtocol) -> None:
         self.stream = stream
         self.protocol = protocol
+        self.frames: list[Frame] = []
 
     async def flush(self) -> None:
         for data in self.protocol.data_to_send():
@@ -40,13 +41,14 @@ class WebsocketsClient:
         opcode = None
         with trio.fail_after(WAIT_SECONDS):
             while True:
-                for event in self.protocol.events_received():
-                    assert isinstance(event, Frame)
-                    opcode = opcode or event.opcode
-                    parts.append(bytes(event.data))
-                    if event.fin:
+                while self.frames:
+                    got = self.frames.pop(0)
+                    opcode = opcode or got.opcode
+                    parts.append(bytes(got.data))
+                    if got.fin:
                         return b"".join(parts).decode() if opcode is Opcode.TEXT else b"".join(parts)
                 self.protocol.receive_data(await self.stream.receive_some())
+                self.frames += [event for event in self.protocol.events_received() if isinstance(event, Frame)]
 
 
 @asynccontextmanager

@@ -31,7 +31,6 @@ async def test_a_peer_that_does_not_answer_is_closed_with_4012(gateways: Gateway
         assert (closed.connection, closed.code, closed.clean) == (connection, 4012, False)
         assert (await peer.frame()).opcode == PING
         assert (await peer.frame()).close_code == 4012
-        await peer.end()
 
 
 async def test_any_sign_of_life_counts_as_an_answer(gateways: Gateways) -> None:

@@ -82,6 +82,8 @@ async def test_draining_closes_everybody_and_the_listener(gateways: Gateways) ->
                 got = await peer.closed()
                 assert (got.close_code, got.close_reason) == (4001, "restart")
                 await peer.send(close_frame(4001))
+                await peer.end()
+                await peer.aclose()
         closed = {event.connection: event for event in [await app.next(Closed), await app.next(Closed)]}
         assert closed == {name: Closed(name, 4001, "restart", True) for name in (first, second)}
         with pytest.raises(OSError, match="connect"):

@@ -10,12 +10,13 @@ import trio.testing
 
 from gateway_core import Closed, Opened, Received
 from tests.support.gateways import Application, Gateways
-from tests.support.raw_peer import CONTINUATION, PING, PONG, TEXT, RawPeer, frame, request
+from tests.support.raw_peer import CONTINUATION, PING, PONG, TEXT, RawPeer, close_frame, frame, request
 
 
 async def check_refused(app: Application, peer: RawPeer, code: int) -> None:
     """The connection ends by our Close frame with `code`."""
     assert (await peer.closed()).close_code == code
+    await peer.send(close_frame(code))
     await peer.end()
     closed = await app.next(Closed)
     assert (closed.code, closed.clean) == (code, False)
