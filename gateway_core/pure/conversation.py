@@ -130,7 +130,6 @@ class Conversation:
         with trio.move_on_after(self._config.close_seconds), contextlib.suppress(trio.BrokenResourceError):
             await self._exchange_close_frames()
             self._connection.report(clean=self._meter.peer_closed)
-        with trio.move_on_after(self._config.close_seconds), contextlib.suppress(trio.BrokenResourceError):
             await self._stream.linger()
 
     def _can_close(self, seen: trio_websocket.CloseReason | None) -> bool:
