@@ -22,6 +22,10 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// `TAIL`, then an empty final block: only a message that ends where a block ends makes the stream end here.
 const END: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
+/// Of 1 KiB of chat JSON level 3 leaves 382 B in 14 µs, of 16 KiB 4,332 B in 132 µs; level 1 486 B in 5 µs and 6,347 B
+/// in 42 µs; level 6 382 B in 15 µs and 3,949 B in 266 µs (zlib-rs 0.6.8). A message is compressed once for all.
+const LEVEL: u32 = 3;
+
 /// Inflated bytes below which no ratio is judged: a short message of spaces is no attack.
 const RATIO_FREE_BYTES: usize = 65_536;
 
@@ -158,7 +162,7 @@ impl Codecs {
     pub(super) fn compress(&mut self, payload: &[u8], window_bits: u8, out: &mut Vec<u8>) -> bool {
         let slot = usize::from(window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS) - MIN_WINDOW_BITS);
         let compressor = self.compressors[slot].get_or_insert_with(|| {
-            Compress::new_with_window_bits(Compression::new(COMPRESSION_LEVEL), false, window_bits)
+            Compress::new_with_window_bits(Compression::new(LEVEL), false, window_bits)
         });
         compressor.reset();
         out.clear();
@@ -241,6 +245,3 @@ fn inflate(
 const fn broken() -> ProtocolError {
     ProtocolError::new(INVALID_PAYLOAD, "compressed data is broken")
 }
-
-/// Where zlib's own curve bends; see `bench/micro`.
-const COMPRESSION_LEVEL: u32 = 6;

@@ -1,51 +1,35 @@
 //! Masking (§5.3): the payload of a client's frame XORed with its four-byte key.
 
-/// Bytes handled at once: enough for the widest vector registers, two at a time.
-const BLOCK: usize = 64;
-
 /// Masks or unmasks `payload` in place; doing it twice changes nothing.
 ///
 /// `offset` is the place of `payload[0]` in the frame's payload: a frame that comes in pieces is unmasked
-/// piece by piece. Needs no alignment. Safe code that the compiler turns into vector instructions.
+/// piece by piece. Needs no alignment. The compiler turns the loop over words into vector instructions.
 pub fn apply(payload: &mut [u8], masking_key: [u8; 4], offset: usize) {
     let key = rotate(masking_key, offset);
-    let mut blocks = payload.chunks_exact_mut(BLOCK);
-    for block in &mut blocks {
-        xor(block, &repeat::<BLOCK>(key));
-    }
-    let mut words = blocks.into_remainder().chunks_exact_mut(8);
+    let mut words = payload.chunks_exact_mut(8);
     for word in &mut words {
-        xor(word, &repeat::<8>(key));
+        xor_word(word, key);
     }
-    xor(words.into_remainder(), &repeat::<8>(key));
+    for (byte, mask) in words.into_remainder().iter_mut().zip(key.to_ne_bytes()) {
+        *byte ^= mask;
+    }
 }
 
-/// The key as seen from `offset` bytes into the payload.
-const fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
-    let shift = offset & 3;
-    [
-        key[shift],
-        key[(shift + 1) & 3],
-        key[(shift + 2) & 3],
-        key[(shift + 3) & 3],
-    ]
-}
-
-/// The key written `N / 4` times over.
-const fn repeat<const N: usize>(key: [u8; 4]) -> [u8; N] {
-    let mut wide = [0; N];
-    let mut i = 0;
-    while i < N {
-        wide[i] = key[i & 3];
-        i += 1;
-    }
-    wide
+/// The key twice over, as seen from `offset` bytes into the payload.
+fn rotate(key: [u8; 4], offset: usize) -> u64 {
+    let [a, b, c, d] = match offset & 3 {
+        0 => key,
+        1 => [key[1], key[2], key[3], key[0]],
+        2 => [key[2], key[3], key[0], key[1]],
+        _ => [key[3], key[0], key[1], key[2]],
+    };
+    u64::from_ne_bytes([a, b, c, d, a, b, c, d])
 }
 
 #[inline(always)]
-fn xor(bytes: &mut [u8], mask: &[u8]) {
-    for (byte, mask) in bytes.iter_mut().zip(mask) {
-        *byte ^= mask;
+fn xor_word(bytes: &mut [u8], mask: u64) {
+    if let Ok(bytes) = <&mut [u8; 8]>::try_from(bytes) {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ mask).to_ne_bytes();
     }
 }
 

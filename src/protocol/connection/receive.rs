@@ -128,36 +128,64 @@ impl Connection {
         let Some(frame) = Header::parse(data, self.role, self.agreement.is_some())? else {
             return Ok(self.carry(data, now));
         };
-        let (header, rest) = data.split_at_mut(frame.encoded_len());
-        let payload = rest.get_mut(..frame.payload_len);
-        if frame.opcode.is_control() {
-            let Some(payload) = payload else {
-                return Ok(self.carry(data, now));
-            };
-            message::unmask(payload, &frame, 0);
-            self.receive_control(frame.opcode, payload, now, sink)?;
-            return Ok(header.len() + frame.payload_len);
-        }
-        self.count_frame();
-        let message = self
-            .unfinished
-            .as_deref_mut()
-            .and_then(|unfinished| unfinished.message.as_mut());
-        message::check_sequence(frame.opcode, message.is_some())?;
-        if let (None, true, Some(payload)) = (&message, frame.fin, payload) {
-            message::check_size(0, &frame, frame.rsv1, &shared.limits)?;
-            message::unmask(payload, &frame, 0);
-            if self.phase == Phase::Open {
-                message::deliver(payload, frame.opcode == Opcode::Text, frame.rsv1, shared, sink)?;
+        let start = frame.encoded_len();
+        let payload = data[start..].get_mut(..frame.payload_len);
+        match payload {
+            None if frame.opcode.is_control() => return Ok(self.carry(data, now)),
+            Some(payload) if frame.opcode.is_control() => {
+                message::unmask(payload, &frame, 0);
+                self.receive_control(frame.opcode, payload, now, sink)?;
             }
-            return Ok(header.len() + frame.payload_len);
+            Some(payload) if frame.fin && !self.inside_message() => {
+                self.receive_whole(&frame, payload, shared, sink)?;
+            }
+            _ => {
+                self.begin_frame(frame, now, shared, sink)?;
+                return Ok(start);
+            }
         }
-        match message {
+        Ok(start + frame.payload_len)
+    }
+
+    /// Reports a message that is one frame and lies whole in the read buffer.
+    fn receive_whole(
+        &mut self,
+        frame: &Header,
+        payload: &mut [u8],
+        shared: &mut Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), ProtocolError> {
+        self.count_frame();
+        message::check_sequence(frame.opcode, false)?;
+        message::check_size(0, frame, frame.rsv1, &shared.limits)?;
+        if self.phase != Phase::Open {
+            return Ok(());
+        }
+        message::unmask(payload, frame, 0);
+        message::deliver(payload, frame.opcode == Opcode::Text, frame.rsv1, shared, sink)
+    }
+
+    /// Begins a message with a data frame, or goes on with one; the payload is still to be taken.
+    fn begin_frame(
+        &mut self,
+        frame: Header,
+        now: Instant,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), ProtocolError> {
+        self.count_frame();
+        message::check_sequence(frame.opcode, self.inside_message())?;
+        let unfinished = self.unfinished.get_or_insert_with(|| Unfinished::new(now));
+        match &mut unfinished.message {
             Some(message) => message.next_frame(frame, &shared.limits)?,
-            None => self.begin_message(frame, now, shared)?,
+            None => {
+                let message = unfinished.message.insert(Message::begin(frame, &shared.limits)?);
+                if self.phase != Phase::Open {
+                    message.discard();
+                }
+            }
         }
-        self.finish_message(shared, sink)?;
-        Ok(header.len())
+        self.finish_message(shared, sink)
     }
 
     /// Keeps the raw bytes of an incomplete header or control frame; returns how many.
@@ -210,17 +238,6 @@ impl Connection {
         Ok(())
     }
 
-    fn begin_message(&mut self, frame: Header, now: Instant, shared: &Shared) -> Result<(), ProtocolError> {
-        let mut message = Message::begin(frame, &shared.limits)?;
-        if self.phase != Phase::Open {
-            message.discard();
-        }
-        self.unfinished
-            .get_or_insert_with(|| Unfinished::new(now))
-            .message = Some(message);
-        Ok(())
-    }
-
     /// Reports the message if its last byte has come.
     fn finish_message(
         &mut self,
@@ -236,6 +253,12 @@ impl Connection {
             }
             None => Ok(()),
         }
+    }
+
+    fn inside_message(&self) -> bool {
+        self.unfinished
+            .as_ref()
+            .is_some_and(|unfinished| unfinished.message.is_some())
     }
 
     const fn count_frame(&mut self) {

@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets: for libFuzzer (`make fuzz`) and for the fixed budget of `cargo test`.
 //!
 //! Each takes any bytes and panics if a promise is broken.
-#![allow(dead_code, reason = "each libFuzzer binary uses one of them")]
+#![allow(dead_code, unused_imports, reason = "each libFuzzer binary uses one of them")]
 
 mod deflate;
 mod frames;

@@ -11,5 +11,6 @@ mod deadlines;
 mod frames;
 mod handshake;
 mod messages;
+mod pair;
 mod peer;
 mod splits;
