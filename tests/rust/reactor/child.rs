@@ -198,10 +198,8 @@ fn limit_descriptors(limit: usize) {
         rlim_max: limit as libc::rlim_t,
     };
     // SAFETY: a valid pointer.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-        0
-    );
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
 }
 
 /// CPU time of this process.

@@ -207,14 +207,14 @@ fn draining_closes_everybody_and_tells_the_end() {
         reactors: 2,
         ..Config::default()
     });
-    let mut peers: Vec<_> = (0..10).map(|_| app.connect(&[])).collect();
+    let peers: Vec<_> = (0..10).map(|_| app.connect(&[])).collect();
     let mut undecided = Peer::connect(app.gateway.address());
     undecided.send(REQUEST);
     app.opened();
     app.gateway
         .drain(4001, "restart", Duration::from_millis(100))
         .expect("legal");
-    for (peer, _) in &mut peers {
+    for (mut peer, _) in peers {
         assert_eq!(peer.close_code(), 4001);
         peer.send_frame(CLOSE, &4001u16.to_be_bytes());
     }

@@ -101,7 +101,11 @@ fn a_peer_that_floods_leaves_the_others_their_share() {
         scope.spawn(|| {
             let burst = frame(TEXT, b"flood").repeat(5000);
             let mut socket = flooder.0.try_clone().expect("a descriptor");
-            while !stop.load(Ordering::Relaxed) && socket.write_all(&burst).is_ok() {}
+            while !stop.load(Ordering::Relaxed) {
+                if socket.write_all(&burst).is_err() {
+                    break;
+                }
+            }
         });
         for round in 0..50 {
             let text = format!("round {round}");
