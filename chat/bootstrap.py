@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import structlog
 import trio
-from gateway_core.backend import open_gateway
 
 from gateway_core import Gateway
+from gateway_core.backend import open_gateway
 
 from . import token_key
 from .adapters.embedded.broker import MemoryBroker
