@@ -10,8 +10,7 @@ from typing import Literal, cast
 
 import trio
 
-from gateway_core import Gateway, GatewayConfig, HttpConnection, Opened, Received
-from gateway_core.backend import open_gateway
+from gateway_core import Gateway, GatewayConfig, HttpConnection, Opened, Received, open_gateway
 
 MEBIBYTE = 1 << 20
 

@@ -8,13 +8,13 @@ import pytest
 import trio
 
 from gateway_core import Closed, ConnectionId, Opened
-from tests.support.gateways import Application, Gateways, open_application
+from tests.support.gateways import Application, Backend, Gateways, open_application
 from tests.support.raw_peer import WAIT_SECONDS, RawPeer, close_frame, raw_peer, request
 
 THOUSANDS = 2_000
 
 
-async def test_the_gateway_says_what_it_is(backend: str, gateways: Gateways) -> None:
+async def test_the_gateway_says_what_it_is(backend: Backend, gateways: Gateways) -> None:
     async with gateways() as app:
         assert app.gateway.backend == backend
         host, port = app.gateway.address
@@ -22,7 +22,7 @@ async def test_the_gateway_says_what_it_is(backend: str, gateways: Gateways) -> 
         assert port > 0
 
 
-async def test_leaving_the_block_frees_the_port(backend: str) -> None:
+async def test_leaving_the_block_frees_the_port(backend: Backend) -> None:
     async with open_application(backend) as app, app.connect():
         _, port = app.gateway.address
     async with open_application(backend, port=port) as app, app.connect():
@@ -66,7 +66,7 @@ async def test_an_exception_leaves_the_block_as_it_is(gateways: Gateways) -> Non
             raise ZeroDivisionError
 
 
-async def test_a_cancelled_block_ends(backend: str) -> None:
+async def test_a_cancelled_block_ends(backend: Backend) -> None:
     with trio.fail_after(WAIT_SECONDS), trio.CancelScope() as scope:
         async with open_application(backend, close_seconds=0.2) as app, app.connect():
             scope.cancel()
@@ -154,7 +154,7 @@ async def welcome(app: Application, count: int) -> set[ConnectionId]:
     return met
 
 
-async def test_connection_ids_are_never_given_twice(backend: str) -> None:
+async def test_connection_ids_are_never_given_twice(backend: Backend) -> None:
     seen = set()
     for _ in range(2):
         async with open_application(backend) as app:

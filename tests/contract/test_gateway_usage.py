@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from gateway_core import AddressUnavailable, UsageError
-from tests.support.gateways import Gateways, open_application
+from tests.support.gateways import Backend, Gateways, open_application
 
 
 async def test_a_second_waiter_for_events_is_a_usage_error(gateways: Gateways) -> None:
@@ -69,7 +69,7 @@ async def test_using_a_connection_before_its_verdict_is_a_usage_error(gateways: 
             gateway.close(connection)
 
 
-async def test_an_address_in_use_is_reported(backend: str, gateways: Gateways) -> None:
+async def test_an_address_in_use_is_reported(backend: Backend, gateways: Gateways) -> None:
     with trio.socket.socket() as taken:
         await taken.bind(("127.0.0.1", 0))
         taken.listen(1)
@@ -78,7 +78,7 @@ async def test_an_address_in_use_is_reported(backend: str, gateways: Gateways) -
                 pass
 
 
-async def test_an_address_of_another_machine_is_reported(backend: str) -> None:
+async def test_an_address_of_another_machine_is_reported(backend: Backend) -> None:
     with pytest.raises(AddressUnavailable):
         async with open_application(backend, host="192.0.2.1"):
             pass

@@ -12,16 +12,27 @@ import importlib.util
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 import trio
 
-from gateway_core import Capability, ConnectionId, Event, Gateway, GatewayConfig, GatewayStats, HttpConnection, Opened
-from gateway_core.pure import PureGateway
+from gateway_core import (
+    Capability,
+    ConnectionId,
+    Event,
+    Gateway,
+    GatewayConfig,
+    GatewayStats,
+    HttpConnection,
+    Opened,
+    open_gateway,
+)
 from tests.support.raw_peer import WAIT_SECONDS, RawPeer, raw_peer, request
 
 E = TypeVar("E", bound=Event)
+
+Backend = Literal["native", "pure"]
 
 NATIVE_BUILT = importlib.util.find_spec("gateway_core._native") is not None
 
@@ -117,28 +128,20 @@ def backend_parameters() -> list[Any]:
     return [pytest.param("native", marks=missing), "pure"]
 
 
-def new_gateway(backend: str, config: GatewayConfig) -> Gateway:
-    """A gateway of `backend`, not entered yet; imports the native one only when asked for it."""
-    if backend == "pure":
-        return PureGateway(config)
-    from gateway_core.native import NativeGateway
-
-    return NativeGateway(config)
-
-
 @asynccontextmanager
-async def open_application(backend: str, **settings: Any) -> AsyncIterator[Application]:
-    async with new_gateway(backend, GatewayConfig(**settings)) as gateway:
+async def open_application(backend: Backend, **settings: Any) -> AsyncIterator[Application]:
+    async with open_gateway(GatewayConfig(**settings), backend) as gateway:
         yield Application(gateway)
 
 
 @pytest.fixture(params=backend_parameters())
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    chosen: Backend = request.param
+    return chosen
 
 
 @pytest.fixture
-def gateways(backend: str) -> Gateways:
+def gateways(backend: Backend) -> Gateways:
     """Opens gateways of the backend under test."""
 
     def opener(**settings: Any) -> AbstractAsyncContextManager[Application]:

@@ -27,6 +27,7 @@ PUBLIC = {
     "Received",
     "Request",
     "UsageError",
+    "open_gateway",
 }
 
 
