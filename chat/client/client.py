@@ -137,12 +137,13 @@ class Client:
         try:
             await self._connection.run(self._handle_opened, self._handle_push)
         except ConnectionLost as lost:
+            if self._closing:
+                return
             delay = self._pause(lost)
             self._change(State.OFFLINE, str(lost))
         finally:
             self._handle_disconnected()
-        if not self._closing:
-            await trio.sleep(delay)
+        await trio.sleep(delay)
 
     def _handle_opened(self, hello: Hello) -> None:
         self.user, self.node = hello.user, hello.node

@@ -22,9 +22,15 @@ from .errors import UNAUTHENTICATED, ClientError, ConnectionLost, SessionEnded, 
 from .events import User, parse
 from .socket import Socket, dial
 
-MAX_FRAME_BYTES = 49_152
-"""Three quarters of what a server takes by default."""
-MAX_FRAME_ITEMS = 64
+_FRAME_HEAD_BYTES = 3
+"""Of an array; each item of it costs a comma at most."""
+
+
+class ServerLimits(msgspec.Struct, frozen=True):
+    """What of the server's limits decides how frames are made; the defaults are its own."""
+
+    max_message_bytes: int = 65_536
+    max_batch: int = 256
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -33,6 +39,7 @@ class Hello(msgspec.Struct, frozen=True):
     user: User
     session: str = ""
     node: str = ""
+    limits: ServerLimits = ServerLimits()
     heartbeat_seconds: float = 25.0
     expires_in: float | None = None
     """Seconds until the access token expires."""
@@ -82,7 +89,7 @@ class Connection:
                 self._socket = socket
                 for task in (
                     lambda: self._read(socket, deliver),
-                    lambda: self._write(socket),
+                    lambda: self._write(socket, hello.limits),
                     lambda: self._keep_alive(socket, hello.heartbeat_seconds),
                     lambda: self._refresh(hello.expires_in),
                 ):
@@ -132,13 +139,14 @@ class Connection:
                 elif isinstance(item.get("push"), str):
                     deliver(item)
 
-    async def _write(self, socket: Socket) -> None:
+    async def _write(self, socket: Socket, limits: ServerLimits) -> None:
         now, config = trio.current_time(), self._config
         frames = TokenBucket(config.frames_per_second, config.frame_burst, now)
         size = TokenBucket(config.bytes_per_second, config.bytes_burst, now)
         while True:
             ready = await self._calls.wait_ready()
-            for items in pack([self._codec.encode(request.wire) for request in ready]):
+            encoded = [self._codec.encode(request.wire) for request in ready]
+            for items in pack(encoded, limits.max_message_bytes, limits.max_batch):
                 payload, now = self._codec.frame(items), trio.current_time()
                 if pause := max(frames.spend(1, now), size.spend(len(payload), now)):
                     await trio.sleep(pause)
@@ -199,18 +207,16 @@ class Connection:
         return error
 
 
-def pack(
-    items: list[bytes], max_bytes: int = MAX_FRAME_BYTES, max_items: int = MAX_FRAME_ITEMS
-) -> Iterator[list[bytes]]:
-    """`items` in batches that a server takes as one frame; a single item may be longer than `max_bytes`."""
+def pack(items: list[bytes], max_bytes: int, max_items: int) -> Iterator[list[bytes]]:
+    """`items` in batches that fit into one frame each; what does not fit at all goes alone."""
     batch: list[bytes] = []
-    size = 0
+    size = _FRAME_HEAD_BYTES
     for item in items:
-        if batch and (size + len(item) > max_bytes or len(batch) == max_items):
+        if batch and (size + len(item) + 1 > max_bytes or len(batch) >= max_items):
             yield batch
-            batch, size = [], 0
+            batch, size = [], _FRAME_HEAD_BYTES
         batch.append(item)
-        size += len(item)
+        size += len(item) + 1
     if batch:
         yield batch
 

@@ -65,16 +65,13 @@ class History:
     def __init__(self) -> None:
         self.faults = 0
         """How often something was really broken."""
+        self.acked = 0
+        """Acknowledged messages so far."""
         self.receivers: list[Receiver] = []
         self._sent: dict[tuple[str, str, str], _Sent] = {}
         self._acked_to: dict[tuple[str, str], int] = {}
         self._stored: dict[str, list[Row]] = {}
         self._problems: list[str] = []
-
-    @property
-    def acked(self) -> int:
-        """Acknowledged messages so far."""
-        return sum(sent.seq is not None for sent in self._sent.values())
 
     def sends(self, room: str, sender: str, key: str) -> None:
         """A publisher is about to send."""
@@ -87,6 +84,7 @@ class History:
             self._problems.append(f"{key} of {sender} in {room} was acknowledged as {sent.seq} and as {seq}")
         if seq <= sent.floor:
             self._problems.append(f"{key} of {sender} in {room} is {seq}, but was sent after the answer {sent.floor}")
+        self.acked += sent.seq is None
         sent.seq = seq
         self._acked_to[room, sender] = max(seq, self._acked_to.get((room, sender), 0))
 
