@@ -24,6 +24,11 @@ fn deflate_survives_mutated_seeds() {
     run("deflate", targets::deflate);
 }
 
+#[test]
+fn topics_survive_mutated_seeds() {
+    run("topics", targets::topics);
+}
+
 fn run(name: &str, target: fn(&[u8])) {
     let seeds = seeds(name);
     assert!(!seeds.is_empty(), "no seeds for {name}");

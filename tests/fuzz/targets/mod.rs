@@ -7,7 +7,9 @@ mod deflate;
 mod frames;
 mod handshake;
 mod reference;
+mod topics;
 
 pub use deflate::deflate;
 pub use frames::frames;
 pub use handshake::handshake;
+pub use topics::topics;
