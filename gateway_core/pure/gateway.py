@@ -229,8 +229,8 @@ class PureGateway:
             connection = await self._greet(stream)
             if connection is not None:
                 await connection.run()
-        except trio.BrokenResourceError:
-            self._shared.counters.refused += 1
+        except (trio.BrokenResourceError, OSError):
+            self._shared.counters.refused += 1  # it was gone before its request was judged
         except Exception:
             _logger.exception("a connection failed")
 
