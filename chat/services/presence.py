@@ -28,7 +28,8 @@ _BATCH_SECONDS = 0.05
 """How long a change waits for others to go to the store with it."""
 _CHUNK = 500
 """Entries in one call of the store: a refresh sends at most that many every `_BATCH_SECONDS`."""
-_REAP_SECONDS = 5.0
+_REAP_SECONDS = 3.0
+"""With the lease of 30 s and the jitter: who was on a node that died is gone from the rooms within 35 s."""
 _ANNOUNCE_SECONDS = 1.0
 _CONCURRENT_COUNTS = 100
 

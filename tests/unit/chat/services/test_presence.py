@@ -200,9 +200,9 @@ async def test_p5_when_a_node_dies_the_others_tell_it_within_35_seconds(autojump
     async with open_nodes(MemoryPresenceStore(), 3) as [doomed, second, third]:
         doomed.track(ALICE, "c1")
         second.track(BOB, "c2")
-        await trio.sleep(13)
+        await trio.sleep(0.1)  # the leases are new, so this is the worst moment
         doomed.running.cancel()
-        await trio.sleep(35.5 + 1)
+        await trio.sleep(35)
         everything = second.told + third.told
         assert [event for event in everything if event.leaves] == [left(ALICE, online=1)]
 
