@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
-from gateway_core import Gateway
+from gateway_core import Gateway, GatewayConfig
 from gateway_core.backend import open_gateway
 
 from . import token_key
@@ -111,7 +111,7 @@ async def run_node(
         services = open_services(config, ports)
         readiness = Readiness(lambda: ports.rooms.public_rooms(None, 1))
         http = HttpServer(create_app(services, config.http, readiness), config.http)
-        async with open_gateway(config.gateway, config.backend) as gateway, trio.open_nursery() as nursery:
+        async with open_gateway(_gateway_config(config), config.backend) as gateway, trio.open_nursery() as nursery:
             realtime = Realtime(gateway, services, ports.broker, ports.messages, realtime_config, http=http.start)
             await nursery.start(http.run)
             nursery.start_soon(services.presence.run)
@@ -129,13 +129,24 @@ async def run_node(
 
 
 async def _say_goodbye(gateway: Gateway, realtime: Realtime, http: HttpServer, seconds: float) -> None:
-    """Asks clients to come back elsewhere, then closes them in slices; a part of `seconds` is left for the stores."""
+    """Asks clients to come back elsewhere, then closes them in slices; a part of `seconds` is left for the stores.
+
+    Half is for the slices, a fifth for the last closing handshakes (see `_gateway_config`), and should they
+    hang, another fifth for the gateway to close without them.
+    """
     slices = seconds / 2
-    with trio.move_on_after(seconds * 0.8):
+    with trio.move_on_after(seconds * 0.75):
         await realtime.say_goodbye(slices)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(http.drain, slices)
             await gateway.drain(seconds=slices)
+
+
+def _gateway_config(config: ChatConfig) -> GatewayConfig:
+    """The section, with closing handshakes that cannot outlast the shutdown."""
+    return dataclasses.replace(
+        config.gateway, close_seconds=min(config.gateway.close_seconds, config.shutdown_seconds / 5)
+    )
 
 
 def _realtime_config(config: ChatConfig) -> RealtimeConfig:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
 import trio_websocket
 
-from tests.support.node_process import Node
+from tests.support.node_process import Node, node_process
 
 PASSWORD = "correct horse"
 SECONDS = 30.0
@@ -59,6 +62,21 @@ class Socket:
     async def _receive(self) -> list[dict[str, Any]]:
         frame = json.loads(await self.websocket.get_message())
         return frame if isinstance(frame, list) else [frame]
+
+
+@pytest.fixture(params=["native", "pure"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Both gateways, if both are there."""
+    name = str(request.param)
+    if name == "native" and importlib.util.find_spec("gateway_core._native") is None:
+        pytest.skip("the native gateway was not built")
+    return name
+
+
+@pytest.fixture
+async def node(tmp_path: Path, backend: str) -> AsyncIterator[Node]:
+    async with node_process(tmp_path, "--backend", backend) as started:
+        yield started
 
 
 @asynccontextmanager
@@ -116,7 +134,10 @@ async def handshake_status(node: Node, target: str, *headers: str) -> int:
 @asynccontextmanager
 async def socket(node: Node, token: str) -> AsyncIterator[Socket]:
     """A socket that has said hello."""
-    async with trio_websocket.open_websocket_url(node.ws_url, subprotocols=["chat.v1.json"]) as websocket:
+    opening = trio_websocket.open_websocket_url(
+        node.ws_url, subprotocols=["chat.v1.json"], message_queue_size=10_000, disconnect_timeout=1
+    )
+    async with opening as websocket:
         connected = Socket(websocket)
         answer = await connected.ask("hello", token=token)
         assert "user" in answer, answer

@@ -14,8 +14,8 @@ from tests.e2e.conftest import PASSWORD, handshake_status, http_client, make_roo
 from tests.support.node_process import node_process
 
 
-async def test_two_users_talk_and_read_back_what_they_said(tmp_path: Path) -> None:
-    async with node_process(tmp_path) as node:
+async def test_two_users_talk_and_read_back_what_they_said(tmp_path: Path, backend: str) -> None:
+    async with node_process(tmp_path, "--backend", backend) as node:
         alice, bob = await sign_up(node, "Alice"), await sign_up(node, "Bob")
         room = await make_room(node, alice)
         async with socket(node, alice) as first, socket(node, bob) as second:
@@ -47,8 +47,9 @@ async def test_logging_out_closes_the_sockets_of_the_session(tmp_path: Path) -> 
             assert await alice.close_code() == 4503
 
 
-async def test_no_token_and_no_password_is_in_anything_the_node_writes(tmp_path: Path) -> None:
-    async with node_process(tmp_path, "--log-level", "debug", "--log-format", "json") as node:
+async def test_no_token_and_no_password_is_in_anything_the_node_writes(tmp_path: Path, backend: str) -> None:
+    flags = ("--backend", backend, "--log-level", "debug", "--log-format", "json")
+    async with node_process(tmp_path, *flags) as node:
         token = await sign_up(node, "Alice")
         assert await handshake_status(node, f"/ws?access_token={token}") == 101
         assert await handshake_status(node, f"/nowhere?access_token={token}") == 404
