@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.domain.presence import Differences
@@ -44,6 +44,7 @@ def test_what_is_put_back_is_taken_again() -> None:
     assert differences.take() == taken
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([ALICE, BOB, "take"]), max_size=40))
 def test_told_differences_add_up_to_the_truth(steps: list[str]) -> None:
     differences = Differences()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.domain.errors import Invalid
@@ -56,11 +56,13 @@ def test_b44_names_that_read_alike_are_one(name: str, twin: str) -> None:
     assert fold_name(name) == fold_name(twin)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_folding_twice_is_folding_once(name: str) -> None:
     assert fold_name(fold_name(name)) == fold_name(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_a_checked_name_stays_as_it_is(name: str) -> None:
     try:

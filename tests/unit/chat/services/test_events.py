@@ -6,7 +6,7 @@ import pickle
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.domain.messages import Message
@@ -68,6 +68,7 @@ def test_b47_a_frame_of_another_version_or_shape_is_refused(frame: bytes) -> Non
         events.decode(frame)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_b47_no_bytes_do_more_than_be_refused(data: bytes) -> None:
     try:
