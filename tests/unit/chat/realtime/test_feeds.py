@@ -1,0 +1,156 @@
+"""The rooms that a node listens to: opened once, kept warm, compared with the store."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from chat.domain.rooms import Room
+from chat.domain.users import Identity
+from tests.support.chat_nodes import Cluster, open_cluster
+from tests.support.fake_gateway import FakePeer
+
+
+async def say(peer: FakePeer, room: Room, *keys: str) -> None:
+    for key in keys:
+        assert "seq" in await peer.ask("publish", room=room.id, key=key, body={"text": key})
+
+
+async def pair(cluster: Cluster) -> tuple[Identity, Room]:
+    alice = await cluster.user("alice")
+    return alice, await cluster.room(alice)
+
+
+async def test_a_room_stays_warm_for_a_while_and_is_left_then(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster:
+        node = cluster.nodes[0]
+        alice, room = await pair(cluster)
+        first = await node.enter(alice, room)
+        first.hang_up()
+        await trio.sleep(20)
+        assert node.realtime.rooms == 1
+        second = await node.enter(alice, room)
+        await trio.sleep(100)
+        assert node.realtime.rooms == 1
+        await second.ask("leave", room=room.id)
+        await trio.sleep(40)
+        assert node.realtime.rooms == 0
+        channel = f"room:{room.id}"
+        assert (node.broker.subscribed.count(channel), node.broker.unsubscribed.count(channel)) == (1, 1)
+        third = await node.enter(alice, room)
+        await say(third, room, "a")
+        assert len(await third.pushed("message")) == 1
+
+
+async def test_after_all_connections_are_cut_those_who_resume_read_nothing(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster:
+        node = cluster.nodes[0]
+        alice, room = await pair(cluster)
+        peers = [await node.enter(alice, room) for _ in range(10)]
+        await say(peers[0], room, "a", "b")
+        for peer in peers:
+            peer.hang_up()
+        await trio.sleep(5)
+        cluster.messages.reads.clear()
+        for _ in range(10):
+            peer = await node.connect(alice)
+            assert (await peer.ask("join", room=room.id, since={"epoch": "e1", "seq": 1}))["recovered"] is True
+            assert peer.seqs(room.id) == [2]
+        assert cluster.messages.reads == []
+
+
+async def test_a_thousand_sessions_leave_nothing_behind(autojump_clock: MockClock) -> None:
+    async with open_cluster(max_connections_per_user=2000) as cluster:
+        node = cluster.nodes[0]
+        alice = await cluster.user("alice")
+        rooms = [await cluster.room(alice) for _ in range(10)]
+        peers = []
+        for number in range(1000):
+            codec = ("chat.v1.json", "chat.v1.cbor")[number % 2]
+            peers.append(await node.enter(alice, rooms[number % 10], codec))
+        assert node.realtime.sessions == 1000
+        for number, peer in enumerate(peers):
+            if number % 3:
+                peer.hang_up()
+            else:
+                peer.send(b"\xff" if peer.encoding == "chat.v1.cbor" else "{")
+        await trio.sleep(120)
+        assert (node.realtime.sessions, node.realtime.rooms) == (0, 0)
+        assert vars(node.realtime._sessions) == {"_by_connection": {}, "_of_user": {}, "_of_sign_in": {}}
+        assert len(node.realtime._feeds) == 0
+        assert (node.gateway.peers, node.gateway.topics) == ({}, {})
+        assert await node.services.presence.count(rooms[0].id) == 0
+
+
+# What a broker loses
+
+
+async def test_a_loss_that_the_broker_reports_is_healed_at_once(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, room = await pair(cluster)
+        first, second = [await node.enter(alice, room) for node in cluster.nodes]
+        cluster.nodes[1].broker.drop, cluster.nodes[1].broker.chaos = 1.0, random.Random(1)
+        await say(first, room, "a", "b", "c")
+        await trio.sleep(1)
+        assert second.seqs(room.id) == []
+        cluster.nodes[1].broker.drop, cluster.nodes[1].broker.chaos = 0.0, None
+        cluster.messages.is_away = True
+        cluster.nodes[1].broker.interrupt()
+        await trio.sleep(7)
+        cluster.messages.is_away = False
+        await second.pushed("message", 3)
+        assert second.seqs(room.id) == [1, 2, 3]
+
+
+async def test_a_loss_that_nobody_reports_is_found_by_the_audit(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, room = await pair(cluster)
+        first, second = [await node.enter(alice, room) for node in cluster.nodes]
+        broker = cluster.nodes[1].broker
+        broker.drop, broker.chaos = 1.0, random.Random(1)
+        await say(first, room, "a", "b", "c")
+        start = trio.current_time()
+        await second.pushed("message", 3)
+        assert trio.current_time() - start < 40
+        assert second.seqs(room.id) == [1, 2, 3]
+
+
+async def test_the_audit_asks_for_many_rooms_at_a_time_and_outlives_a_store_that_is_away(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster:
+        alice = await cluster.user("alice")
+        for _ in range(3):
+            peer = await cluster.nodes[0].connect(alice)
+            for _ in range(200):
+                await peer.ask("join", room=(await cluster.room(alice)).id)
+        cluster.messages.reads.clear()
+        cluster.messages.is_away = True
+        await trio.sleep(60)
+        cluster.messages.is_away = False
+        cluster.messages.reads.clear()
+        await trio.sleep(36)
+        assert cluster.messages.reads in ([("tops", 500), ("tops", 100)], [("tops", 500), ("tops", 100)] * 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_three_nodes_over_a_broker_that_drops_repeats_and_reorders(autojump_clock: MockClock, seed: int) -> None:
+    chaos = random.Random(seed)
+    async with open_cluster(3, chaos=chaos, drop=0.3) as cluster:
+        users = [await cluster.user(f"user{number}") for number in range(3)]
+        room = await cluster.room(*users)
+        codecs = ["chat.v1.json", "chat.v1.cbor"]
+        peers = [
+            await node.enter(who, room, chaos.choice(codecs)) for node, who in zip(cluster.nodes, users, strict=True)
+        ]
+        for number in range(100):
+            peer = chaos.choice(peers)
+            peer.say(peer.command("publish", room=room.id, key=f"{number}", body={"text": "t"}))
+            if chaos.random() < 0.3:
+                await trio.sleep(chaos.random())
+        for peer in peers:
+            await peer.pushed("message", 100)
+            assert peer.seqs(room.id) == list(range(1, 101))
