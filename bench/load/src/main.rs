@@ -1,16 +1,20 @@
 //! Load for WebSocket servers, thin enough not to be the bottleneck, that checks what it receives.
 //!
-//! Standard output carries JSON lines: `open` when all connections stand (the harness then reads the
-//! server's memory and answers with a line on standard input), and `report` at the end.
+//! `control` says how a harness steers it; by hand, with standard input from `/dev/null`, it runs by itself and
+//! prints its report.
 
 mod chat;
+mod content;
+mod control;
+mod deflate;
+mod dialect;
 mod engine;
 mod raw;
 mod report;
 mod tally;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,38 +26,47 @@ struct Arguments {
     /// The server, as address:port.
     #[arg(long)]
     target: SocketAddr,
+    /// The address to connect from; each has about 28,000 ports.
+    #[arg(long)]
+    source: Option<IpAddr>,
     /// Handshakes under way at once.
     #[arg(long, default_value_t = 256)]
     handshakes: usize,
-    /// Seconds to measure.
+    /// Seconds to measure; 0 only opens.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Messages a second, in all; without it as fast as answers come.
+    /// Offer permessage-deflate.
     #[arg(long)]
-    rate: Option<f64>,
+    deflate: bool,
     #[command(subcommand)]
     mode: Mode,
 }
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Any server that sends what it gets to all its connections, or back.
+    /// Any server that sends what it gets to all its connections, or back, or counts it.
     Raw {
-        /// Sockets to open; the last one publishes.
+        /// Sockets to open.
         #[arg(long)]
         connections: usize,
-        /// Bytes a message, at least 16.
+        /// What they do.
+        #[arg(long, value_enum, default_value = "broadcast")]
+        pattern: raw::Pattern,
+        /// How broadcasts are wrapped.
+        #[arg(long, value_enum, default_value = "plain")]
+        dialect: dialect::Dialect,
+        /// What the handshake asks for.
+        #[arg(long, default_value = "/ws")]
+        path: String,
+        /// Bytes a message, at least 112.
         #[arg(long, default_value_t = 128)]
         payload_bytes: usize,
-        /// Broadcasts under way at once.
+        /// Broadcasts under way at once; for a sink the messages between two receipts.
         #[arg(long, default_value_t = 1)]
         window: u64,
-        /// The server sends back instead of to all.
+        /// Broadcasts a second, instead of a window.
         #[arg(long)]
-        echo: bool,
-        /// Offer permessage-deflate.
-        #[arg(long)]
-        deflate: bool,
+        rate: Option<f64>,
         /// So many sockets never read.
         #[arg(long, default_value_t = 0)]
         slow: usize,
@@ -64,73 +77,112 @@ enum Mode {
         #[arg(long)]
         users: PathBuf,
         /// Bytes of text a message.
-        #[arg(long, default_value_t = 1024)]
+        #[arg(long, default_value_t = 128)]
         text_bytes: usize,
-        /// Without a rate: so many users publish, each waiting for its acknowledgement.
-        #[arg(long, default_value_t = 1)]
-        publishers: usize,
+        #[command(flatten)]
+        pace: PaceArguments,
+        /// `typing` commands a second.
+        #[arg(long, default_value_t = 0.0)]
+        typing: f64,
+        /// Pages of history asked for in a second.
+        #[arg(long, default_value_t = 0.0)]
+        histories: f64,
         /// Connections cut each second; they come back and resume.
         #[arg(long, default_value_t = 0.0)]
         cuts: f64,
+        /// Cut all connections at once, in the middle.
+        #[arg(long)]
+        storm: bool,
     },
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct PaceArguments {
+    /// Messages a second.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Deliveries a second, all rooms together.
+    #[arg(long)]
+    deliveries: Option<f64>,
+    /// So many users publish, each when the last message was acknowledged.
+    #[arg(long)]
+    publishers: Option<usize>,
+}
+
+impl PaceArguments {
+    fn pace(&self) -> chat::Pace {
+        match (self.rate, self.deliveries) {
+            (Some(rate), _) => chat::Pace::Messages(rate),
+            (_, Some(rate)) => chat::Pace::Deliveries(rate),
+            _ => chat::Pace::Acknowledged(self.publishers.unwrap_or(1)),
+        }
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let host = arguments.target.to_string();
     let duration = Duration::try_from_secs_f64(arguments.seconds)?;
-    let mut sockets = engine::Sockets::new(arguments.target)?;
-    let report = match arguments.mode {
+    let mut sockets = engine::Sockets::new(arguments.target, arguments.source)?;
+    let harness = control::Harness::new();
+    match arguments.mode {
         Mode::Raw {
             connections,
+            pattern,
+            dialect,
+            path,
             payload_bytes,
             window,
-            echo,
-            deflate,
+            rate,
             slow,
         } => {
             let plan = raw::Plan {
                 host,
+                path,
+                pattern,
+                dialect,
                 connections,
                 handshakes: arguments.handshakes,
                 payload_bytes,
                 window,
-                rate: arguments.rate,
-                echo,
-                deflate,
+                rate,
+                deflate: arguments.deflate,
                 duration,
                 slow,
             };
-            let mut scenario = raw::Raw::new(plan);
+            let mut scenario = raw::Raw::new(plan, harness);
             engine::run(&mut sockets, &mut scenario)?;
-            scenario.tally.report()
+            control::emit("report", &scenario.tally.report(&sockets.traffic));
         }
         Mode::Chat {
             users,
             text_bytes,
-            publishers,
+            pace,
+            typing,
+            histories,
             cuts,
+            storm,
         } => {
             let lines = std::fs::read_to_string(users)?;
-            let users = lines
-                .lines()
-                .map(serde_json::from_str)
-                .collect::<Result<Vec<chat::User>, _>>()?;
+            let users = lines.lines().map(serde_json::from_str);
             let plan = chat::Plan {
                 host,
-                users,
+                users: users.collect::<Result<_, _>>()?,
                 handshakes: arguments.handshakes,
                 text_bytes,
-                rate: arguments.rate,
-                publishers,
+                pace: pace.pace(),
+                typing,
+                histories,
                 duration,
                 cuts,
+                storm,
+                deflate: arguments.deflate,
             };
-            let mut scenario = chat::Chat::new(plan);
+            let mut scenario = chat::Chat::new(plan, harness);
             engine::run(&mut sockets, &mut scenario)?;
-            scenario.tally.report()
+            control::emit("report", &scenario.tally.report(&sockets.traffic));
         }
-    };
-    report::emit("report", &report);
+    }
     Ok(())
 }

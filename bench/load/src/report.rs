@@ -1,24 +1,15 @@
-//! What a run found out, as JSON lines on standard output.
+//! What a run found out, and the clocks that it is measured by.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Latencies in microseconds, up to ten minutes, with three digits.
+///
+/// Written as pairs of value and count, so that those of several processes can be put together.
 pub struct Latency(Histogram<u64>);
-
-/// What a reader wants to know of a distribution, in microseconds.
-#[derive(Serialize)]
-pub struct Quantiles {
-    count: u64,
-    p50: u64,
-    p90: u64,
-    p99: u64,
-    max: u64,
-}
 
 impl Latency {
     /// Empty.
@@ -30,17 +21,12 @@ impl Latency {
     pub fn record(&mut self, sent: u64, now: u64) {
         self.0.saturating_record(now.saturating_sub(sent) / 1000);
     }
+}
 
-    /// The summary.
-    pub fn quantiles(&self) -> Quantiles {
-        let at = |quantile| self.0.value_at_quantile(quantile);
-        Quantiles {
-            count: self.0.len(),
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max: self.0.max(),
-        }
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = self.0.iter_recorded();
+        serializer.collect_seq(pairs.map(|pair| (pair.value_iterated_to(), pair.count_at_value())))
     }
 }
 
@@ -69,13 +55,15 @@ pub fn own_cpu() -> Duration {
 
 /// What is common to all scenarios.
 #[derive(Serialize)]
-pub struct Report {
+pub struct Report<'a> {
     /// Connections that reached the open state.
     pub connections: usize,
-    /// From the first connect to the last handshake.
+    /// From the first connect until all stood (and, in chat, had joined their rooms).
     pub connect_seconds: f64,
-    /// From the first to the last measured message.
+    /// From the first measured message to the last delivery.
     pub seconds: f64,
+    /// What the server's CPU is divided by: deliveries, round trips, or messages taken in.
+    pub operations: u64,
     /// Messages published in the measured time.
     pub published: u64,
     /// Messages acknowledged, where the protocol does that.
@@ -86,28 +74,24 @@ pub struct Report {
     pub lost: u64,
     /// Messages that came twice, or after a later one.
     pub doubled: u64,
-    /// Requests that were refused, by error code.
-    pub errors: BTreeMap<String, u64>,
-    /// Connections that ended during the run, by close code; 0 is no code.
-    pub closes: BTreeMap<u16, u64>,
+    /// What the server did wrong or refused, by kind.
+    pub errors: &'a BTreeMap<String, u64>,
+    /// Connections that ended during the run and were not cut by us, by close code; 0 is no code.
+    pub closes: &'a BTreeMap<u16, u64>,
+    /// Pushes received, by kind (chat).
+    pub pushes: &'a BTreeMap<String, u64>,
+    /// Payload bytes of all messages received, as they came over the wire.
+    pub payload_bytes: u64,
+    /// Messages that came deflated.
+    pub deflated: u64,
+    /// Connections on which deflating was agreed.
+    pub agreed: u64,
     /// From publish to receipt, over all deliveries.
-    pub latency_us: Quantiles,
-    /// From publish to acknowledgement.
-    pub acknowledge_us: Quantiles,
+    pub latency_us: &'a Latency,
+    /// From a request to its answer: publish to acknowledgement in chat, a batch to its receipt in a sink.
+    pub answer_us: &'a Latency,
+    /// From a cut to the last room joined again.
+    pub resume_us: &'a Latency,
     /// CPU of this process while it measured.
     pub load_cpu_seconds: f64,
-}
-
-/// Writes one line; the harness waits for it.
-pub fn emit(event: &str, value: &impl Serialize) {
-    let line = serde_json::json!({"event": event, "data": value});
-    let mut out = std::io::stdout().lock();
-    // A harness that has gone needs no report.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// Waits for the harness to say go: one line on standard input, or its end.
-pub fn wait_for_go() {
-    let mut line = String::new();
-    let _ = std::io::stdin().read_line(&mut line);
 }

@@ -11,6 +11,8 @@ pub struct Broken(pub &'static str);
 pub struct Frame {
     /// The opcode (§5.2): 1 text, 2 binary, 8 close, 9 ping, 10 pong.
     pub opcode: u8,
+    /// RSV1: the payload is deflated (RFC 7692).
+    pub deflated: bool,
     /// First byte of the payload.
     pub start: usize,
     /// End of the payload and of the frame.
@@ -25,7 +27,7 @@ pub fn parse(buf: &[u8]) -> Result<Option<Frame>, Broken> {
     let [first, second, rest @ ..] = buf else {
         return Ok(None);
     };
-    if first & 0x70 != 0 {
+    if first & 0x30 != 0 {
         return Err(Broken("reserved bit"));
     }
     if first & 0x80 == 0 {
@@ -51,6 +53,7 @@ pub fn parse(buf: &[u8]) -> Result<Option<Frame>, Broken> {
     let end = start + usize::try_from(length).map_err(|_| Broken("an absurd length"))?;
     Ok((buf.len() >= end).then_some(Frame {
         opcode: first & 0x0f,
+        deflated: first & 0x40 != 0,
         start,
         end,
     }))
@@ -80,13 +83,13 @@ pub fn push_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     );
 }
 
-/// The opening handshake of one client.
+/// The opening handshake of one client; `deflate` offers compression as browsers do.
 pub fn request(host: &str, path: &str, subprotocol: Option<&str>, deflate: bool) -> Vec<u8> {
     let subprotocol = subprotocol.map_or(String::new(), |name| {
         format!("Sec-WebSocket-Protocol: {name}\r\n")
     });
     let deflate = if deflate {
-        "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
     } else {
         ""
     };
@@ -97,8 +100,16 @@ pub fn request(host: &str, path: &str, subprotocol: Option<&str>, deflate: bool)
     .into_bytes()
 }
 
-/// The length of the response's head once it is complete; it must be a 101 with the right proof.
-pub fn response(buf: &[u8]) -> Result<Option<usize>, Broken> {
+/// A whole response: how long its head is, and the extensions that it agrees to.
+pub struct Response<'a> {
+    /// Bytes up to the first frame.
+    pub head: usize,
+    /// The value of `Sec-WebSocket-Extensions`.
+    pub extensions: Option<&'a str>,
+}
+
+/// The response at the front of `buf` once it is complete; it must be a 101 with the right proof.
+pub fn response(buf: &[u8]) -> Result<Option<Response<'_>>, Broken> {
     let Some(end) = memchr::memmem::find(buf, b"\r\n\r\n") else {
         return if buf.len() > 16_384 {
             Err(Broken("no end of the response"))
@@ -106,13 +117,20 @@ pub fn response(buf: &[u8]) -> Result<Option<usize>, Broken> {
             Ok(None)
         };
     };
-    let head = &buf[..end + 4];
-    if !head.starts_with(b"HTTP/1.1 101 ") {
+    let head = std::str::from_utf8(&buf[..end]).map_err(|_| Broken("a response that is no text"))?;
+    if !head.starts_with("HTTP/1.1 101 ") {
         return Err(Broken("the handshake was refused"));
     }
+    let header = |wanted: &str| {
+        (head.lines().filter_map(|line| line.split_once(':')))
+            .find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then(|| value.trim()))
+    };
     // The proof for the key above (RFC 6455 §1.3).
-    if memchr::memmem::find(head, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=").is_none() {
+    if header("sec-websocket-accept") != Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
         return Err(Broken("a wrong Sec-WebSocket-Accept"));
     }
-    Ok(Some(head.len()))
+    Ok(Some(Response {
+        head: end + 4,
+        extensions: header("sec-websocket-extensions"),
+    }))
 }

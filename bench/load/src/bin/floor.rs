@@ -6,6 +6,7 @@
 //! - `write`: each message is one `write` of one ready frame to each socket.
 //! - `coalesced`: the messages of one turn go out as one contiguous `write` to each socket.
 //! - `echo`: each message goes back to its sender.
+//! - `sink`: messages are counted; one that is `?` is answered with the count.
 
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,6 +21,7 @@ enum Mode {
     Write,
     Coalesced,
     Echo,
+    Sink,
 }
 
 #[derive(Parser)]
@@ -47,6 +49,8 @@ struct Floor {
     mode: Mode,
     peers: Vec<Option<Peer>>,
     turn: Vec<u8>,
+    /// Messages that a sink has had.
+    count: u64,
 }
 
 const EVENTS: usize = 1024;
@@ -69,6 +73,7 @@ fn main() -> io::Result<()> {
         mode: arguments.mode,
         peers: Vec::new(),
         turn: Vec::new(),
+        count: 0,
     };
     floor.watch(
         libc::EPOLL_CTL_ADD,
@@ -185,6 +190,16 @@ impl Floor {
     }
 
     fn message(&mut self, index: usize, first: u8, payload: &[u8]) {
+        if self.mode == Mode::Sink {
+            if payload != b"?" {
+                self.count += 1;
+                return;
+            }
+            let count = self.count.to_string();
+            let mut answer = vec![first, u8::try_from(count.len()).unwrap_or(0)];
+            answer.extend_from_slice(count.as_bytes());
+            return self.write(index, &answer);
+        }
         let mut frame = Vec::with_capacity(payload.len() + 4);
         frame.push(first);
         match u8::try_from(payload.len()) {
@@ -200,6 +215,7 @@ impl Floor {
             Mode::Echo => self.write(index, &frame),
             Mode::Write => self.broadcast(&frame),
             Mode::Coalesced => self.turn.extend_from_slice(&frame),
+            Mode::Sink => {}
         }
     }
 
