@@ -11,5 +11,5 @@
 mod fanout;
 mod topics;
 
-pub use fanout::{Encoding, Frames, Outgoing, Publication};
-pub use topics::{Delivery, Hub, Subscriber};
+pub use fanout::{Batch, Encoding, Frames, Outgoing, Publication};
+pub use topics::{Hub, Subscriber};

@@ -8,15 +8,6 @@ use slab::Slab;
 /// Names a subscriber: the slot of its connection. Dense, and used again after [`Hub::remove`].
 pub type Subscriber = u32;
 
-/// What became of a published message at one subscriber.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// It is queued, or the subscriber wants no such message.
-    Done,
-    /// The subscriber has no room. It falls behind if the message has a position.
-    NoRoom,
-}
-
 /// The topics of one reactor.
 ///
 /// A subscription is one entry on each side, and each entry knows where the other is: subscribing, ending a
@@ -132,26 +123,25 @@ impl Hub {
 
     /// Calls `deliver` for each subscriber of `topic` that is not behind; returns the number of calls.
     ///
-    /// If it answers [`Delivery::NoRoom`] and there is a `position`, the subscriber is behind from now on: the
-    /// topic does not reach it until [`Hub::caught_up`], which tells the lowest position published meanwhile.
+    /// It answers with the lowest position that the subscriber has no room for, if there is one. Then the
+    /// subscriber is behind: the topic does not reach it until [`Hub::caught_up`], which tells the lowest position
+    /// published meanwhile. `lowest` is the lowest position of what is published.
     pub fn publish(
         &mut self,
         topic: &str,
-        position: Option<u64>,
-        mut deliver: impl FnMut(Subscriber) -> Delivery,
+        lowest: Option<u64>,
+        mut deliver: impl FnMut(Subscriber) -> Option<u64>,
     ) -> usize {
         let Some(&key) = self.by_name.get(topic) else {
             return 0;
         };
         let mut calls = 0;
         for subscription in &mut self.topics[key as usize].subscribers {
-            if let Some(lowest) = &mut subscription.missed {
-                *lowest = (*lowest).min(position.unwrap_or(u64::MAX));
-                continue;
-            }
-            calls += 1;
-            if deliver(subscription.subscriber) == Delivery::NoRoom {
-                subscription.missed = position;
+            if let Some(missed) = &mut subscription.missed {
+                *missed = (*missed).min(lowest.unwrap_or(u64::MAX));
+            } else {
+                calls += 1;
+                subscription.missed = deliver(subscription.subscriber);
             }
         }
         calls

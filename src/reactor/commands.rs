@@ -1,11 +1,13 @@
 //! What the application asks for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hub::Encoding;
+use crate::hub::Publication;
 
 use super::mailbox::Command;
+use super::outbox::MAX_SEND_BYTES;
 use super::stream::State;
 use super::{ConnectionId, Reactor, slot_u32};
 
@@ -25,18 +27,30 @@ impl Reactor {
         while deliveries < TURN_DELIVERIES
             && let Some(command) = orders.pop_front()
         {
-            deliveries += self.obey_one(command);
+            deliveries += self.obey_one(command, &mut orders);
         }
-        self.orders = if orders.is_empty() {
-            VecDeque::new()
-        } else {
-            orders
-        };
+        self.orders = orders;
     }
 
-    fn obey_one(&mut self, command: Command) -> usize {
+    /// Publishes `first` together with what follows it to the same topic.
+    fn publish_burst(&mut self, first: Arc<Publication>, orders: &mut VecDeque<Command>) -> usize {
+        let mut bytes = first.frame_bytes();
+        let mut burst = vec![first];
+        while let Some(Command::Publish(next)) = orders.front()
+            && burst[0].joins(next)
+            && bytes + next.frame_bytes() <= MAX_SEND_BYTES
+        {
+            bytes += next.frame_bytes();
+            burst.push(Arc::clone(next));
+            orders.pop_front();
+        }
+        self.publish(&burst)
+    }
+
+    /// Carries out one command, with those of `orders` that go together with it; returns the deliveries.
+    fn obey_one(&mut self, command: Command, orders: &mut VecDeque<Command>) -> usize {
         match command {
-            Command::Publish(publication) => return self.publish(&publication),
+            Command::Publish(first) => return self.publish_burst(first, orders),
             Command::Send { id, message } => self.with(id, |reactor, slot| reactor.send(slot, &message)),
             Command::Accept {
                 id,
@@ -44,7 +58,7 @@ impl Reactor {
                 encoding,
             } => {
                 self.with(id, |reactor, slot| {
-                    reactor.accept(slot, subprotocol.as_deref(), encoding as Encoding)
+                    reactor.accept(slot, subprotocol.as_deref(), encoding)
                 });
             }
             Command::Reject { id, response } => self.with(id, |reactor, slot| reactor.reject(slot, response)),

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::hub::{Delivery, Frames, Outgoing, Publication};
+use crate::hub::{Batch, Frames, Outgoing, Publication};
 
 use super::outbox::{Arena, MAX_SEND_BYTES, Run};
 use super::stream::{Queued, State, Stream};
@@ -39,6 +40,16 @@ enum Offer {
     Overflow,
 }
 
+/// What became of consecutive publications at an outbox.
+#[derive(Default)]
+struct Outcome {
+    queued: u64,
+    dropped: u64,
+    /// The lowest position that there was no room for.
+    missed: Option<u64>,
+    overflow: bool,
+}
+
 impl Sender {
     /// Queues a frame of the protocol or of the handshake: no limit applies.
     pub fn push(&mut self, stream: &mut Stream, frame: Bytes) {
@@ -46,15 +57,8 @@ impl Sender {
     }
 
     /// Queues a message, if the limits allow it; above the soft limit only if it `must` be.
-    ///
-    /// What the socket takes at once does not count: a burst is no sign of a slow peer.
     fn offer(&mut self, stream: &mut Stream, frame: &Bytes, must: bool, config: &Config) -> Offer {
-        while !stream.blocked && !stream.outbox.is_empty() {
-            if stream.outbox.bytes() + frame.len() <= config.soft_outbox_bytes || self.write(stream).is_err()
-            {
-                break; // an error comes back when the outbox is flushed
-            }
-        }
+        self.make_room(stream, frame.len(), config);
         if !must && stream.outbox.bytes() > config.soft_outbox_bytes {
             return Offer::NoRoom;
         }
@@ -63,6 +67,48 @@ impl Sender {
         }
         stream.outbox.push(frame.clone(), &mut self.arena);
         Offer::Queued
+    }
+
+    /// Queues what is published: in one piece where that cannot pass the soft limit, else one by one.
+    fn offer_batch(&mut self, stream: &mut Stream, batch: &Batch, config: &Config) -> Outcome {
+        self.make_room(stream, batch.joined.len(), config);
+        if stream.outbox.bytes() + batch.joined.len() <= config.soft_outbox_bytes {
+            stream.outbox.push(batch.joined.clone(), &mut self.arena);
+            return Outcome {
+                queued: batch.frames.len() as u64,
+                ..Outcome::default()
+            };
+        }
+        let mut outcome = Outcome::default();
+        for (position, frame) in &batch.frames {
+            // Once a message with a position is missed, those behind it are missed, too.
+            let offer = match outcome.missed {
+                None => self.offer(stream, frame, false, config),
+                Some(_) => Offer::NoRoom,
+            };
+            match (offer, position) {
+                (Offer::Queued, _) => outcome.queued += 1,
+                (Offer::Overflow, _) => outcome.overflow = true,
+                (Offer::NoRoom, None) => outcome.dropped += u64::from(outcome.missed.is_none()),
+                (Offer::NoRoom, Some(position)) => {
+                    outcome.missed = Some(outcome.missed.map_or(*position, |lowest| lowest.min(*position)));
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Sends what waits if the soft limit is near: what the socket takes at once does not count. A burst is no
+    /// sign of a slow peer.
+    fn make_room(&mut self, stream: &mut Stream, len: usize, config: &Config) {
+        while stream.outbox.bytes() + len > config.soft_outbox_bytes
+            && !stream.blocked
+            && !stream.outbox.is_empty()
+        {
+            if self.write(stream).is_err() {
+                return; // the error comes back when the outbox is flushed
+            }
+        }
     }
 
     /// Appends what the protocol has to say, unless the peer does not even take what is there.
@@ -154,11 +200,14 @@ impl Reactor {
         }
     }
 
-    /// Sends a message to each subscriber of its topic; returns their number.
-    pub(super) fn publish(&mut self, publication: &Publication) -> usize {
-        let bulk = self.hub.subscribers(&publication.topic) > BULK_SUBSCRIBERS;
-        let mut frames = Frames::new(publication);
-        let mut delivered = 0;
+    /// Sends consecutive messages to each subscriber of their topic; returns the number of subscribers.
+    pub(super) fn publish(&mut self, publications: &[Arc<Publication>]) -> usize {
+        let Some(first) = publications.first() else {
+            return 0;
+        };
+        let bulk = self.hub.subscribers(&first.topic) > BULK_SUBSCRIBERS;
+        let lowest = publications.iter().filter_map(|each| each.position).min();
+        let mut frames = Frames::new(publications);
         let Self {
             hub,
             streams,
@@ -171,35 +220,30 @@ impl Reactor {
             overflowed,
             ..
         } = self;
-        let calls = hub.publish(&publication.topic, publication.position, |slot| {
+        let calls = hub.publish(&first.topic, lowest, |slot| {
             let stream = &mut streams[slot as usize];
-            if publication.exclude.binary_search(&stream.id.to_u64()).is_ok() {
-                return Delivery::Done;
+            if first.exclude.binary_search(&stream.id.to_u64()).is_ok() {
+                return None;
             }
-            let Some(frame) = frames.frame(stream.encoding, stream.agreement(), shared) else {
-                return Delivery::Done;
-            };
-            match sender.offer(stream, frame, false, config) {
-                Offer::Queued => {
-                    delivered += 1;
-                    if bulk {
-                        dirty.bulk(slot, stream)
-                    } else {
-                        dirty.prompt(slot, stream)
-                    }
-                    if stream.blocked {
-                        touched.push(slot);
-                    }
-                    return Delivery::Done;
-                }
-                Offer::Overflow => overflowed.push(slot),
-                Offer::NoRoom => touched.push(slot),
+            let batch = frames.batch(stream.encoding, stream.agreement(), shared);
+            if batch.frames.is_empty() {
+                return None; // its encoding is not among the variants
             }
-            stats.dropped += u64::from(publication.position.is_none());
-            Delivery::NoRoom
+            let outcome = sender.offer_batch(stream, batch, config);
+            stats.messages_out += outcome.queued;
+            stats.dropped += outcome.dropped;
+            if outcome.overflow {
+                overflowed.push(slot);
+            } else if stream.blocked {
+                touched.push(slot);
+            } else if bulk {
+                dirty.bulk(slot, stream);
+            } else {
+                dirty.prompt(slot, stream);
+            }
+            outcome.missed
         });
-        self.stats.messages_out += delivered;
-        self.stats.compressions += frames.compressions();
+        stats.compressions += frames.compressions();
         while let Some(slot) = self.touched.pop() {
             self.watch_outbox(slot);
         }

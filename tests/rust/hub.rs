@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_core::hub::{Delivery, Frames, Hub, Outgoing, Publication};
+use std::sync::Arc;
+
+use gateway_core::hub::{Frames, Hub, Outgoing, Publication};
 use gateway_core::protocol::{Agreement, Limits, Shared};
 use proptest::prelude::*;
 
@@ -82,11 +84,7 @@ fn apply_to_hub(hub: &mut Hub, step: &Step) -> (BTreeSet<u32>, BTreeMap<String, 
         Step::Publish(t, position, full) => {
             let calls = hub.publish(t, *position, |subscriber| {
                 assert!(called.insert(subscriber), "called twice for {subscriber}");
-                if full.contains(&subscriber) {
-                    Delivery::NoRoom
-                } else {
-                    Delivery::Done
-                }
+                position.filter(|_| full.contains(&subscriber))
             });
             assert_eq!(calls, called.len());
         }
@@ -115,32 +113,32 @@ fn subscribing_twice_is_once() {
     let mut hub = Hub::new();
     assert!(hub.subscribe(3, "room"));
     assert!(!hub.subscribe(3, "room"));
-    assert_eq!(hub.publish("room", None, |_| Delivery::Done), 1);
+    assert_eq!(hub.publish("room", None, |_| None), 1);
 }
 
 #[test]
 fn who_is_behind_stays_so_until_it_has_caught_up() {
     let mut hub = Hub::new();
     hub.subscribe(1, "room");
-    assert_eq!(hub.publish("room", Some(10), |_| Delivery::NoRoom), 1);
+    assert_eq!(hub.publish("room", Some(10), |_| Some(10)), 1);
     assert!(!hub.subscribe(1, "room"));
-    assert_eq!(hub.publish("room", Some(11), |_| Delivery::Done), 0);
+    assert_eq!(hub.publish("room", Some(11), |_| None), 0);
     assert_eq!(
-        hub.publish("room", Some(4), |_| Delivery::Done),
+        hub.publish("room", Some(4), |_| None),
         0,
         "an edit of an older message"
     );
     assert_eq!(hub.caught_up(1), [("room".into(), 4)]);
     assert!(hub.subscribe(1, "room"));
-    assert_eq!(hub.publish("room", Some(12), |_| Delivery::Done), 1);
+    assert_eq!(hub.publish("room", Some(12), |_| None), 1);
 }
 
 #[test]
 fn a_message_without_a_position_puts_nobody_behind() {
     let mut hub = Hub::new();
     hub.subscribe(1, "room");
-    hub.publish("room", None, |_| Delivery::NoRoom);
-    assert_eq!(hub.publish("room", None, |_| Delivery::Done), 1);
+    hub.publish("room", None, |_| None);
+    assert_eq!(hub.publish("room", None, |_| None), 1);
     assert!(hub.caught_up(1).is_empty());
 }
 
@@ -153,30 +151,25 @@ fn agreement(server: u8, client: u8) -> Option<Agreement> {
     })
 }
 
-fn publication(shared: &mut Shared) -> Publication {
-    Publication {
+fn publication(shared: &mut Shared, position: u64) -> Arc<Publication> {
+    Arc::new(Publication {
         topic: "room".into(),
         variants: vec![
             (0, Outgoing::new(LONG, true, shared)),
             (7, Outgoing::new(b"short", false, shared)),
         ],
-        position: None,
+        position: Some(position),
         exclude: Vec::new(),
-    }
+    })
 }
 
 #[test]
 fn each_variant_is_framed_once_and_shared() {
     let mut shared = Shared::new(Limits::default());
-    let publication = publication(&mut shared);
-    let mut frames = Frames::new(&publication);
-    let mut address = |encoding, agreement| {
-        frames
-            .frame(encoding, agreement, &mut shared)
-            .map(|frame| frame.as_ptr())
-    };
+    let publications = [publication(&mut shared, 1)];
+    let mut frames = Frames::new(&publications);
+    let mut address = |encoding, agreement| frames.batch(encoding, agreement, &mut shared).joined.as_ptr();
     let plain = address(0, None);
-    assert!(plain.is_some());
     assert_eq!(address(0, None), plain);
     let deflated = address(0, agreement(15, 15));
     assert_ne!(deflated, plain);
@@ -186,17 +179,70 @@ fn each_variant_is_framed_once_and_shared() {
         "the client's window does not matter"
     );
     assert_ne!(address(0, agreement(10, 15)), deflated);
-    assert_eq!(address(1, None), None, "nobody has encoded this");
     assert_eq!(frames.compressions(), 2);
+}
+
+#[test]
+fn an_encoding_without_a_variant_gets_nothing() {
+    let mut shared = Shared::new(Limits::default());
+    let publications = [publication(&mut shared, 1)];
+    let mut frames = Frames::new(&publications);
+    let batch = frames.batch(1, None, &mut shared);
+    assert!(batch.frames.is_empty() && batch.joined.is_empty());
 }
 
 #[test]
 fn short_payloads_are_not_deflated() {
     let mut shared = Shared::new(Limits::default());
-    let publication = publication(&mut shared);
-    let mut frames = Frames::new(&publication);
-    let plain = frames.frame(7, None, &mut shared).cloned();
-    assert_eq!(frames.frame(7, agreement(15, 15), &mut shared).cloned(), plain);
-    assert_eq!(plain.as_deref(), Some(&b"\x82\x05short"[..]));
+    let publications = [publication(&mut shared, 1)];
+    let mut frames = Frames::new(&publications);
+    assert_eq!(
+        frames.batch(7, agreement(15, 15), &mut shared).joined,
+        b"\x82\x05short"[..]
+    );
     assert_eq!(frames.compressions(), 0);
+}
+
+#[test]
+fn a_burst_is_joined_into_one_piece() {
+    let mut shared = Shared::new(Limits::default());
+    let publications = [publication(&mut shared, 5), publication(&mut shared, 6)];
+    assert!(publications[0].joins(&publications[1]));
+    let mut frames = Frames::new(&publications);
+    let batch = frames.batch(7, None, &mut shared);
+    assert_eq!(batch.joined, b"\x82\x05short\x82\x05short"[..]);
+    assert_eq!(
+        batch
+            .frames
+            .iter()
+            .map(|(position, _)| *position)
+            .collect::<Vec<_>>(),
+        [Some(5), Some(6)]
+    );
+}
+
+#[test]
+fn only_what_goes_to_the_same_receivers_is_joined() {
+    let mut shared = Shared::new(Limits::default());
+    let plain = publication(&mut shared, 5);
+    let excluding = Publication {
+        exclude: vec![1],
+        ..publication_like(&plain)
+    };
+    let elsewhere = Publication {
+        topic: "other".into(),
+        ..publication_like(&plain)
+    };
+    assert!(!plain.joins(&excluding));
+    assert!(!excluding.joins(&plain));
+    assert!(!plain.joins(&elsewhere));
+}
+
+fn publication_like(other: &Publication) -> Publication {
+    Publication {
+        topic: other.topic.clone(),
+        variants: other.variants.clone(),
+        position: other.position,
+        exclude: other.exclude.clone(),
+    }
 }
