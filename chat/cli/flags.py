@@ -33,11 +33,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_settings(parser: argparse.ArgumentParser, only: Collection[str] | None = None) -> None:
-    """Adds a flag for every setting, or for those named in `only`; a flag that is not given leaves no trace."""
+    """Adds a flag for every setting, or for those named in `only`; a flag that is not given leaves no trace.
+
+    Secrets have none: everybody on the machine can read command lines.
+    """
     parser.add_argument("--config", metavar="FILE", help=f"a TOML file with settings (or {FILE_VARIABLE})")
     groups: dict[tuple[str, ...], Any] = {}
     for setting in settings_of(ChatConfig).values():
-        if only is None or setting.name in only:
+        if not setting.secret and (only is None or setting.name in only):
             section = setting.path[:1] if len(setting.path) > 1 else ()
             if section not in groups:
                 groups[section] = parser.add_argument_group(SECTIONS[section])

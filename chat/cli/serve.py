@@ -32,8 +32,9 @@ def run(config: ChatConfig) -> int:
     except BaseExceptionGroup as errors:
         refusal, others = errors.split(_REFUSALS)
         if started or others is not None or refusal is None:
-            raise
-        complain(_leaf(refusal))
+            _log.exception("failed")
+        else:
+            complain(_leaf(refusal))
         return 1
     return 0
 

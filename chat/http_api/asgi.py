@@ -18,6 +18,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_QUIET = frozenset({"/healthz", "/readyz"})
+"""Asked every few seconds by machines: logged for those who debug."""
 _log = structlog.get_logger("chat.access")
 
 
@@ -48,7 +50,8 @@ class Exchange:
         try:
             await app(self.scope, self._receive, self._send)
         finally:
-            _log.info(
+            log = _log.debug if self.scope["path"] in _QUIET else _log.info
+            log(
                 "request",
                 method=self.scope["method"],
                 path=self.scope["path"],
