@@ -96,23 +96,26 @@ async def lobby(directory: Path) -> AsyncIterator[tuple[Node, str]]:
 
 
 async def test_two_people_chat_in_a_room_found_by_its_name(tmp_path: Path) -> None:
-    async with lobby(tmp_path) as (node, room):
-        async with terminal(node, "lobby", "--name", "ada") as ada, terminal(node, room, "--name", "bob") as bob:
-            await ada.until("You are in Lobby")
-            await ada.until(r"\d\d:\d\d bob: welcome \[31mstranger\n")
-            await bob.until("connected")
-            await ada.type("hello\n//slash\n")
-            await bob.until(r"ada: hello\n\d\d:\d\d ada: /slash\n")
-            await bob.type("hi\n/who\n/help\n/nonsense\n")
-            await ada.until("bob: hi")
-            await bob.until("there is no command /nonsense")
-            await bob.until(r"\d online")
-            await bob.until("who is online")
-            await bob.type("/quit\n")
-            assert await bob.wait() == 0
-            await ada.end_input()
-            assert await ada.wait() == 0
-            assert "\x1b" not in ada.output
+    async with (
+        lobby(tmp_path) as (node, room),
+        terminal(node, "lobby", "--name", "ada") as ada,
+        terminal(node, room, "--name", "bob") as bob,
+    ):
+        await ada.until("You are in Lobby")
+        await ada.until(r"\d\d:\d\d bob: welcome \[31mstranger\n")
+        await bob.until("connected")
+        await ada.type("hello\n//slash\n")
+        await bob.until(r"ada: hello\n\d\d:\d\d ada: /slash\n")
+        await bob.type("hi\n/who\n/help\n/nonsense\n")
+        await ada.until("bob: hi")
+        await bob.until("there is no command /nonsense")
+        await bob.until(r"\d online")
+        await bob.until("who is online")
+        await bob.type("/quit\n")
+        assert await bob.wait() == 0
+        await ada.end_input()
+        assert await ada.wait() == 0
+        assert "\x1b" not in ada.output
 
 
 async def test_a_pipe_is_sent_to_its_end(tmp_path: Path) -> None:
