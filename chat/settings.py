@@ -227,21 +227,21 @@ def _truth(value: Any) -> bool:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int) or int(value) < 0:
         raise ValueError
     return int(value)
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not math.isfinite(float(value)):
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not 0 <= float(value) < math.inf:
         raise ValueError
     return float(value)
 
 
 _READERS: dict[type, tuple[Callable[[Any], Any], str]] = {
     bool: (_truth, "true or false"),
-    int: (_whole, "a whole number"),
-    float: (_number, "a number"),
+    int: (_whole, "a whole number from 0"),
+    float: (_number, "a number from 0"),
     str: (_text, "a text"),
     Path: (_path, "a path"),
 }

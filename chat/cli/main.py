@@ -30,11 +30,18 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"chat-gateway {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serving = commands.add_parser("serve", help="run a node", description="Runs a node until SIGTERM or SIGINT.")
+    serving = commands.add_parser(
+        "serve",
+        help="run a node",
+        usage="%(prog)s [--config FILE] [--SETTING VALUE ...]",
+        description="Runs a node until SIGTERM or SIGINT.",
+    )
     add_settings(serving)
     serving.set_defaults(run=lambda arguments: serve.run(load_config(arguments)[0]))
 
-    showing = commands.add_parser("config", help="show the settings in effect", description=_show_config.__doc__)
+    showing = commands.add_parser(
+        "config", help="show the settings in effect", usage=serving.usage, description=_show_config.__doc__
+    )
     add_settings(showing)
     showing.set_defaults(run=_show_config)
 

@@ -7,6 +7,7 @@ request, the rest of a request, the answer; nothing that a peer leaves undone ca
 from __future__ import annotations
 
 import email.utils
+import http
 from collections.abc import Sequence
 from typing import Any
 
@@ -195,7 +196,8 @@ class Connection:
         """Sends the head of an answer; it says so if no other one will follow."""
         date = (b"date", email.utils.formatdate(usegmt=True).encode())
         closing = [(b"connection", b"close")] if self._finishing else []
-        await self.send(h11.Response(status_code=status, headers=[*headers, date, *closing]))
+        reason = http.HTTPStatus(status).phrase
+        await self.send(h11.Response(status_code=status, headers=[*headers, date, *closing], reason=reason))
 
     async def send(self, event: h11.Event) -> None:
         """Sends one event of an answer. Raises: trio.BrokenResourceError if the peer has gone."""

@@ -84,7 +84,7 @@ class HttpServer:
 
 def _refuse(peer: socket.socket) -> None:
     """Says 503 if the socket takes it at once, as a new one does."""
-    status, headers, body = error_answer(Unavailable("this node has too many connections", retry_after=5.0))
+    status, headers, body = error_answer(Unavailable("this node takes no more connections now", retry_after=5.0))
     headers += [("Content-Length", str(len(body))), ("Connection", "close")]
     head = f"HTTP/1.1 {status} Service Unavailable\r\n" + "".join(f"{key}: {value}\r\n" for key, value in headers)
     with peer:

@@ -37,7 +37,8 @@ def exit_code(*arguments: str) -> int:
     ("arguments", "named"),
     [
         (["serve", "--port", "many"], "setting port (from --port): expected a whole number"),
-        (["serve", "--port", "-1"], "setting port (from --port): port must be between 0 and 65535"),
+        (["serve", "--port=-1"], "setting port (from --port): expected a whole number from 0"),
+        (["serve", "--port", "70000"], "setting port (from --port): port must be between 0 and 65535"),
         (["serve", "--backend", "rust"], "setting backend (from --backend): expected one of auto, native, pure"),
         (["serve", "--allowed-origin", "*"], "setting allowed_origins (from --allowed-origin): "),
         (["serve", "--config", "none.toml"], "configuration file none.toml: No such file or directory"),
@@ -76,6 +77,12 @@ def test_help_explains_every_flag(capsys: Capture) -> None:
     assert "--max-connections" in text
     assert "--no-compression" in text
     assert "rates of chat" in text
+
+
+@pytest.mark.parametrize("command", ["serve", "config", "connect", "user", "room"])
+def test_every_command_explains_itself(capsys: Capture, command: str) -> None:
+    assert exit_code(command, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: chat-gateway {command} ")
 
 
 def test_the_settings_in_effect_are_shown_without_secrets_and_can_be_read_back(

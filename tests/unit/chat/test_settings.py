@@ -107,9 +107,11 @@ def test_a_truth_is_spelled_out(text: str, value: bool) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("MAX_CONNECTIONS", "many", 'expected a whole number, not "many"'),
+        ("MAX_CONNECTIONS", "many", 'expected a whole number from 0, not "many"'),
         ("MAX_CONNECTIONS", "1.5", "expected a whole number"),
-        ("SECONDS", "inf", "expected a number"),
+        ("SECONDS", "inf", "expected a number from 0"),
+        ("SECONDS", "nan", "expected a number from 0"),
+        ("SECONDS", "-0.5", "expected a number from 0"),
         ("COMPRESSION", "maybe", "expected true or false"),
         ("KIND", "c", "expected one of a, b"),
     ],
