@@ -46,11 +46,13 @@ class Conversation:
     async def run(self) -> None:
         with self._connection.talk:
             async with trio.open_nursery() as nursery:
-                with contextlib.suppress(trio_websocket.ConnectionClosed):
-                    await self._talk(nursery)
+                try:
+                    with contextlib.suppress(trio_websocket.ConnectionClosed):
+                        await self._talk(nursery)
+                finally:
+                    self._nursery = None  # no more pings: it takes no new task once it ends
                 nursery.cancel_scope.cancel()
-        self._websocket, websocket = None, self._websocket
-        await self._finish(websocket.closed if websocket else None)
+        await self._finish(self._websocket.closed if self._websocket else None)
 
     def check(self, now: float) -> None:
         """Acts on the deadlines of an open connection."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from gateway_core import Closed, Received
 from tests.support.gateways import Gateways
 from tests.support.raw_peer import PING, PONG, TEXT, frame
@@ -42,3 +44,16 @@ async def test_any_sign_of_life_counts_as_an_answer(gateways: Gateways) -> None:
             assert (await peer.frame()).opcode == PING
             await peer.send(frame(TEXT, b"busy"))
             assert (await app.next(Received)).payload == b"busy"
+
+
+async def test_pings_and_ends_may_cross(gateways: Gateways) -> None:
+    """Every connection is due for a ping at any moment, and most of all in the moment that it ends."""
+    async with gateways(ping_interval_seconds=0.001, ping_timeout_seconds=60) as app:
+        for _ in range(20):
+            async with contextlib.AsyncExitStack() as stack:
+                peers = [(await stack.enter_async_context(app.connect()))[0] for _ in range(50)]
+                for peer in peers:
+                    await peer.send(frame(TEXT, b"busy"))
+                    await peer.aclose()
+            for _ in peers:
+                assert (await app.next(Closed)).code == 1006
