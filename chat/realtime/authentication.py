@@ -38,8 +38,8 @@ class Authentication:
             "publish_per_second": services.limits.publish_per_user.per_second,
             "publish_burst": services.limits.publish_per_user.burst,
         }
-        self._under_way: list[set[str]] = []
-        """For each verification under way the sign-ins and users that were revoked meanwhile."""
+        self._under_way: dict[int, set[str]] = {}
+        """For each verification under way, by its id, the sign-ins and users that were revoked meanwhile."""
 
     async def verify(self, token: str) -> Identity:
         """Who `token` speaks for, at the moment this returns. Raises: Unauthenticated, Unavailable.
@@ -47,11 +47,11 @@ class Authentication:
         A revocation that arrives between the look into the store and the answer is not missed.
         """
         revoked: set[str] = set()
-        self._under_way.append(revoked)
+        self._under_way[id(revoked)] = revoked
         try:
             identity = await self._auth.verify(token)
         finally:
-            self._under_way = [other for other in self._under_way if other is not revoked]
+            del self._under_way[id(revoked)]
         if identity.session in revoked or identity.user.id in revoked:
             raise Unauthenticated("the session is over")
         return identity
@@ -104,8 +104,8 @@ class Authentication:
                 self._close(session, CloseCode.UNAUTHENTICATED, reason)
 
     def _end(self, sessions: tuple[Session, ...], revoked: str, code: CloseCode, reason: str) -> None:
-        for under_way in self._under_way:
-            under_way.add(revoked)
+        for meanwhile in self._under_way.values():
+            meanwhile.add(revoked)
         for session in sessions:
             self._close(session, code, reason)
 

@@ -55,7 +55,7 @@ class Joins:
                 if session.joining is None or session.closed:
                     raise NotFound("no such room")
                 surplus = room in session.rooms
-                session.rooms[room] = role
+                session.rooms[feed.room] = role  # the feed's string, which all its sessions share
                 if not surplus:
                     self._services.presence.track(room, who.user.id, self._name_of(session))
                 self._go_live(session, feed, number, since, role, answers)
