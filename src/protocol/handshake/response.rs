@@ -24,10 +24,10 @@ pub fn accept(
         response += &format!("{PROTOCOL}: {subprotocol}\r\n");
     }
     if let Some(agreement) = agreement {
-        if request.deflate_offer.is_none() {
+        let Some(offer) = request.deflate_offer else {
             return Err(UsageError("compression was not offered"));
-        }
-        response += &format!("{EXTENSIONS}: {}\r\n", agreement.response());
+        };
+        response += &format!("{EXTENSIONS}: {}\r\n", agreement.response(offer));
     }
     response += "\r\n";
     Ok(response.into_bytes())
