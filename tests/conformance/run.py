@@ -33,7 +33,7 @@ SOME_COMPRESSION = ["12.1.1", "12.1.3", "12.1.5", "12.2.1", "12.3.1", "12.4.1", 
 SOME_COMPRESSION += [f"13.{group}.1" for group in range(1, 8)]
 
 GOOD = {"OK", "INFORMATIONAL"}
-FULL_RUN_SECONDS = 3_600
+LONGEST_RUN_SECONDS = 7_200
 SKIPPED = 77
 
 Results = dict[str, dict[str, Any]]
@@ -41,6 +41,10 @@ Results = dict[str, dict[str, Any]]
 
 class Unavailable(Exception):
     """The suite cannot be run here; the message says why."""
+
+
+class Unfinished(Exception):
+    """The suite was begun and gave no results; the message says where to look."""
 
 
 def main() -> int:
@@ -54,6 +58,9 @@ def main() -> int:
     except Unavailable as reason:
         print(f"Autobahn was not run: {reason}")
         return SKIPPED
+    except Unfinished as reason:
+        print(f"Autobahn did not finish: {reason}")
+        return 1
     return report(options.backend, results)
 
 
@@ -105,7 +112,7 @@ def execute(*command: str) -> None:
 
 
 def run(backend: str, cases: list[str]) -> Results:
-    """Runs the cases against an echo server; the results by case. Raises: Unavailable."""
+    """Runs the cases against an echo server; the results by case. Raises: Unavailable, Unfinished."""
     outdir = CACHE / f"report-{backend}"
     shutil.rmtree(outdir, ignore_errors=True)
     outdir.mkdir(parents=True)
@@ -119,7 +126,10 @@ def run(backend: str, cases: list[str]) -> Results:
         }
         (outdir / "spec.json").write_text(json.dumps(specification))
         command = [str(WSTEST), "-m", "fuzzingclient", "-s", str(outdir / "spec.json")]
-        subprocess.run(command, stdout=log, stderr=log, cwd=outdir, timeout=FULL_RUN_SECONDS, check=False)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdout=log, stderr=log, cwd=outdir, timeout=LONGEST_RUN_SECONDS, check=False)
+    if not (outdir / "index.json").exists():
+        raise Unfinished(f"see {outdir / 'wstest.log'} and {outdir / 'server.log'}")
     results: Results = json.loads((outdir / "index.json").read_text())[backend]
     return results
 
