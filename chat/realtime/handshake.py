@@ -7,21 +7,13 @@ from urllib.parse import parse_qsl
 
 from gateway_core.gateway import Request
 
-from ..domain.errors import ChatError, Forbidden, Invalid, NotFound, Unauthenticated
+from ..domain.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from ..http_api.origins import OriginPolicy
 from .codecs import Codec, negotiate
 from .fields import MAX_TOKEN_CHARACTERS
 
 PATH = "/ws"
 _MAX_QUERY_FIELDS = 32
-_STATUS = {
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "invalid": 400,
-    "rate_limited": 429,
-    "unavailable": 503,
-}
 
 
 class Handshake(NamedTuple):
@@ -38,7 +30,7 @@ def judge(request: Request, origins: OriginPolicy) -> Handshake:
     """Judges everything that needs no look-up, the origin first.
 
     The cookie is no credential here, whatever the origin: a WebSocket speaks for whoever shows a token.
-    Raises: ChatError; see `status_of`.
+    Raises: ChatError.
     """
     _check_origin(request, origins)
     if request.path != PATH:
@@ -47,11 +39,6 @@ def judge(request: Request, origins: OriginPolicy) -> Handshake:
     if codec is None:
         raise Invalid("none of the offered subprotocols is known here")
     return Handshake(codec, codec.name if request.subprotocols else None, _token(request))
-
-
-def status_of(error: ChatError) -> int:
-    """The HTTP status of a refused handshake."""
-    return _STATUS.get(error.code, 500)
 
 
 def _check_origin(request: Request, origins: OriginPolicy) -> None:

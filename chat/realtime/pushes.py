@@ -18,15 +18,10 @@ def answer(re: int | None, ok: WireMap) -> WireMap:
 
 def refusal(re: int | None, refused: ChatError) -> WireMap:
     """The answer to a command that was not; `re` is null if the command had no readable id."""
-    return {"re": re, "err": error(refused)}
-
-
-def error(refused: ChatError) -> WireMap:
-    """What a client is told of an error."""
     told: WireMap = {"code": refused.code, "message": refused.message, "retryable": refused.retryable}
     if refused.retry_after is not None:
         told["retry_after_ms"] = max(1, round(refused.retry_after * 1000))
-    return told
+    return {"re": re, "err": told}
 
 
 def receipt(appended: Appended) -> WireMap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 
@@ -25,13 +24,14 @@ from gateway_core.gateway import (
 from ..domain.errors import ChatError
 from ..domain.rooms import Role
 from ..domain.users import Identity, SessionId, UserId
+from ..http_api.errors import error_answer
 from ..http_api.origins import OriginPolicy
 from ..ports.broker import Broker, Delivery, Resumed
 from ..ports.message_store import MessageStore
 from ..services import Services, events
 from . import handshake, pushes
 from .authentication import Authentication
-from .codecs import DEFAULT, Malformed
+from .codecs import Malformed
 from .config import RealtimeConfig
 from .dispatch import Dispatcher
 from .feeds import Feeds
@@ -164,13 +164,8 @@ class Realtime:
             self._authentication.identify(session, identity)
 
     def _reject(self, connection: ConnectionId, error: ChatError) -> None:
-        headers = [("content-type", "application/json")]
-        if error.code == "unauthenticated":
-            headers.append(("www-authenticate", "Bearer"))
-        if error.retry_after is not None:
-            headers.append(("retry-after", str(math.ceil(error.retry_after))))
-        body = DEFAULT.encode({"error": pushes.error(error)})
-        self._gateway.reject(connection, handshake.status_of(error), headers, str(body).encode())
+        """As the HTTP API would."""
+        self._gateway.reject(connection, *error_answer(error))
 
     def _received(self, event: Received) -> None:
         session = self._sessions.of_connection(event.connection)

@@ -217,7 +217,7 @@ class FakeGateway:
     ) -> bool:
         peer = self._peer(connection)
         if peer is not None:
-            peer.rejected = status, dict(headers), body
+            peer.rejected = status, {name.lower(): value for name, value in headers}, body
             self.lose(peer, CloseCode.ABNORMAL, "")
         return peer is not None
 

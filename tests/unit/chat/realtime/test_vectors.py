@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trio.testing import MockClock
 
-from chat.domain.errors import RateLimited
+from chat.domain.errors import ChatError, RateLimited
 from chat.domain.messages import Appended, Message
 from chat.domain.rooms import RoomId
 from chat.domain.users import UserId
 from chat.realtime import pushes
 from chat.realtime.codecs import CODECS, Malformed
 from chat.services import events
+from gateway_core import CloseCode
 from tests.support.chat_nodes import open_cluster
 
 VECTORS = Path(__file__).parents[3] / "vectors"
@@ -111,3 +114,28 @@ async def test_every_command_is_understood_and_answered_in_the_pinned_shape(auto
             answer = await peer.ask(command["op"], **fields)
             assert "code" not in answer, (command, answer)
             assert frozenset(answer) in shapes["any"], (command, answer)
+
+
+def test_every_example_in_the_manual_is_a_vector() -> None:
+    manual = (VECTORS.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    texts = {vector["json"] for name in ("commands", "answers", "pushes") for vector in load(name)}
+    examples = [line for block in re.findall(r"```json\n(.*?)```", manual, re.DOTALL) for line in block.splitlines()]
+    assert len(examples) > 30
+    assert [example for example in examples if example not in texts] == []
+
+
+def test_the_manual_has_every_op_push_and_code() -> None:
+    manual = (VECTORS.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    names = {vector["model"]["op"] for vector in load("commands") if isinstance(vector["model"], dict)}
+    names |= {vector["model"]["push"] for vector in load("pushes") if isinstance(vector["model"], dict)}
+    names |= {error.code for error in _all_errors(ChatError)}
+    assert [name for name in sorted(names) if f"`{name}`" not in manual] == []
+    ours = [code for code in CloseCode if code not in (CloseCode.NO_STATUS,)]
+    assert [code for code in ours if str(int(code)) not in manual] == []
+
+
+def _all_errors(kind: type[ChatError]) -> Iterator[type[ChatError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        if narrower.__module__ == ChatError.__module__:
+            yield from _all_errors(narrower)
