@@ -40,6 +40,7 @@ class HttpApi:
             base_url=url,
             headers={"Origin": origin},  # without it the server does not look at the cookie
             timeout=REQUEST_SECONDS,
+            trust_env=False,  # no proxy: the socket takes none either
             verify=ssl_context if ssl_context is not None else parts.scheme == "https",
         )
 

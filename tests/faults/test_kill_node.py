@@ -14,7 +14,7 @@ from tests.support.history_checker import History
 from tests.support.node_process import Node, node_process
 from tests.support.publishers import Crowd, crowd
 
-ACKED_PER_ROUND = 100
+ACKED_PER_ROUND = 400
 """Acknowledged messages between two faults: every fault hits clients that had recovered from the last."""
 QUICK = ClientConfig(backoff_base_seconds=0.1, backoff_cap_seconds=1.0)
 NO_RATES = [
