@@ -60,6 +60,7 @@ class Connection:
         self._idle = trio.CancelScope()
         self._everything = trio.CancelScope()
         self._finishing = False
+        self._is_head = False
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(handed_over.socket))
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._received = handed_over.data
@@ -83,6 +84,8 @@ class Connection:
                     await self._linger()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer has gone
+        except Exception:
+            _log.exception("connection failed", peer=self.peer)  # a bug, which must not end the node
         finally:
             self.done.set()
 
@@ -121,6 +124,7 @@ class Connection:
             event = await self._next_event()
             if isinstance(event, h11.Request):
                 request = event
+                self._is_head = request.method == b"HEAD"
                 self._check(request)
                 if self._http.they_are_waiting_for_100_continue:
                     await self.send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -189,7 +193,8 @@ class Connection:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *refusal.headers]
         with trio.move_on_after(LINGER_SECONDS):
             await self.respond(refusal.status, headers)
-            await self.send(h11.Data(data=body))
+            if not self._is_head:
+                await self.send(h11.Data(data=body))
             await self.send(h11.EndOfMessage())
 
     async def respond(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 import trio
 
 from chat.http_api.asgi import Message, Receive, Send
@@ -176,7 +178,9 @@ async def test_the_connection_ends_where_the_peer_wants_no_more(
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400),
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: user@h\r\n\r\n", 400),
@@ -203,6 +207,32 @@ async def test_a_malformed_request_is_refused_and_the_connection_closed(
     assert headers["connection"] == "close"
     assert json.loads(body)["error"]["code"] == "invalid"
     assert await peer.is_closed()
+
+
+async def test_a_refused_head_has_no_body(start: Callable[..., Any]) -> None:
+    peer = await handed_over(await start(), b"HEAD http://h/ HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert (await peer.answer(to_head=True))[0] == 400
+    assert await peer.is_closed()
+
+
+async def test_no_bytes_end_the_server(start: Callable[..., Any]) -> None:
+    server = await start(http_request_seconds=0.05, http_idle_seconds=0.05)
+    choose = random.Random(7)
+    parts = [GET, b"POST / HTTP/1.1\r\n", b"Host: h\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n"]
+    parts += [b"\r\n", b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n"]
+    parts += [b"HEAD / HTTP/1.1\r\n", b"Upgrade: websocket\r\n", b"\x00", b"\xff", b"\n", b" ", b":", b"HTTP/1.0"]
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(200):
+            peer = await handed_over(server, b"".join(choose.choices(parts, k=choose.randint(0, 12))))
+            with contextlib.suppress(trio.BrokenResourceError):
+                await peer.stream.send_all(choose.randbytes(choose.randint(0, 50)))
+                await peer.stream.send_eof()
+                with trio.fail_after(SECONDS):
+                    while await peer.stream.receive_some(65536):
+                        pass
+            await peer.stream.aclose()
+    assert "connection failed" not in {entry["event"] for entry in logged}
+    assert (await (await handed_over(server, GET)).answer())[0] == 200
 
 
 async def test_nothing_after_a_refused_request_is_served(start: Callable[..., Any]) -> None:
