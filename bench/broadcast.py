@@ -1,49 +1,78 @@
-"""The smallest server on `gateway_core`: everybody joins one topic, every message goes to all, or back."""
+"""The smallest servers on `gateway_core`: what comes goes to all, to its room, back, or is only counted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
+
+from gateway_core import ConnectionId, Gateway, GatewayConfig, Opened, Received
 from gateway_core.backend import open_gateway
 
-from gateway_core import Gateway, GatewayConfig, Opened, Received
-
 TOPIC = "all"
+MODES = ("broadcast", "echo", "sink", "rooms")
+UNLIMITED = 1_000_000_000
+
+Handler = Callable[[ConnectionId, bytes], None]
 
 
-async def serve(backend: str, port: int, *, echo: bool, reactors: int) -> None:
+async def serve(backend: str, port: int, mode: str, *, reactors: int, compression: bool) -> None:
     """Listens on 127.0.0.1:`port`, prints the address, and serves until it is cancelled."""
     config = GatewayConfig(
         port=port,
         reactors=reactors,
-        max_messages_per_second=1e9,
-        message_burst=1_000_000_000,
-        max_bytes_per_second=1e12,
-        bytes_burst=1_000_000_000_000,
+        compression=compression,
+        max_messages_per_second=UNLIMITED,
+        message_burst=UNLIMITED,
+        max_bytes_per_second=UNLIMITED,
+        bytes_burst=UNLIMITED,
     )
     async with open_gateway(config, backend=backend) as gateway:  # type: ignore[arg-type]
         print("listening on {}:{}".format(*gateway.address), flush=True)
+        rooms: dict[ConnectionId, str] = {}
+        handle = _handler(gateway, mode, rooms)
         while True:
             for event in await gateway.receive_events():
                 match event:
-                    case Received(connection, payload, is_text):
-                        message = payload.decode() if is_text else payload
-                        if echo:
-                            gateway.send(connection, message)
-                        else:
-                            gateway.publish(TOPIC, {"": message}, position=0)
-                    case Opened(connection):
-                        _welcome(gateway, event)
+                    case Received(connection, payload):
+                        handle(connection, payload)
+                    case Opened(connection, request):
+                        gateway.accept(connection)
+                        if mode == "rooms":
+                            rooms[connection] = request.path
+                            gateway.subscribe(connection, request.path)
+                        elif mode == "broadcast":
+                            gateway.subscribe(connection, TOPIC)
 
 
-def _welcome(gateway: Gateway, event: Opened) -> None:
-    gateway.accept(event.connection)
-    gateway.subscribe(event.connection, TOPIC)
+def _handler(gateway: Gateway, mode: str, rooms: dict[ConnectionId, str]) -> Handler:
+    """What is done with a message."""
+
+    def broadcast(connection: ConnectionId, payload: bytes) -> None:
+        gateway.publish(TOPIC, {"": payload}, position=0)
+
+    def to_room(connection: ConnectionId, payload: bytes) -> None:
+        gateway.publish(rooms[connection], {"": payload}, position=0)
+
+    def echo(connection: ConnectionId, payload: bytes) -> None:
+        gateway.send(connection, payload)
+
+    count = 0
+
+    def sink(connection: ConnectionId, payload: bytes) -> None:
+        nonlocal count
+        if payload == b"?":
+            gateway.send(connection, str(count).encode())
+        else:
+            count += 1
+
+    return {"broadcast": broadcast, "rooms": to_room, "echo": echo, "sink": sink}[mode]
 
 
-def main(backend: str, port: int, *, echo: bool = False, reactors: int = 1) -> None:
+def main(backend: str, port: int, mode: str, *, reactors: int = 1, compression: bool = False) -> None:
     """Runs the server."""
 
     async def run() -> None:
-        await serve(backend, port, echo=echo, reactors=reactors)
+        await serve(backend, port, mode, reactors=reactors, compression=compression)
 
     trio.run(run)
