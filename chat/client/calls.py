@@ -14,6 +14,9 @@ from .outbox import Answer, Outbox, Request
 MAX_PAUSE_SECONDS = 300.0
 """The longest pause that a server may wish for before a command is repeated."""
 
+MAX_EXTRA_SECONDS = 4.0
+"""What is added to such a pause at most: a bucket that refills slowly has several places then."""
+
 
 class Signal:
     """Wakes the one task that waits, now or when it next does."""
@@ -120,8 +123,10 @@ class _Reply:
 
 
 def _pause(error: ChatError, attempts: int) -> float:
-    """At least what the server asks for, and random, so that many who were refused together come back apart."""
-    return min(error.retry_after or 0.0, MAX_PAUSE_SECONDS) + full_jitter(attempts)
+    """What the server asks for and a little more, so that many who were refused together come back apart."""
+    if error.retry_after is None:
+        return full_jitter(attempts)
+    return min(error.retry_after, MAX_PAUSE_SECONDS) + full_jitter(attempts, cap=MAX_EXTRA_SECONDS)
 
 
 def _map(value: Any) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Client:
         """
         found = self._rooms.get(room)
         if found is None or found._over:
+            self._forget_rooms()
             found = self._rooms[room] = Room(room, self._calls, since, self._config.room_capacity)
             if self.state is State.ONLINE:
                 found._handle_connected()
@@ -150,10 +151,14 @@ class Client:
         self._opened_at = trio.current_time()
         self._reconnect_at = None
         self._change(State.ONLINE, hello.node)
-        self._rooms = {name: room for name, room in self._rooms.items() if not room._over}
+        self._forget_rooms()
         for room in self._rooms.values():
             room._handle_connected()
         self._ready.set()
+
+    def _forget_rooms(self) -> None:
+        """Drops those that were left or failed."""
+        self._rooms = {name: room for name, room in self._rooms.items() if not room._over}
 
     def _handle_push(self, push: dict[str, Any]) -> None:
         if push["push"] == "bye":

@@ -42,11 +42,12 @@ class Feed:
         self._live = False
         self._asked = False
         self._fetching: Fetch | None = None
+        self._taken = since
 
     @property
     def position(self) -> Position | None:
-        """Up to where the application has been served, what still waits included; None before the first join."""
-        return None if self._epoch is None else Position(self._epoch, self._last)
+        """After the last message that was taken; None before the first join."""
+        return self._taken
 
     @property
     def live(self) -> bool:
@@ -62,12 +63,12 @@ class Feed:
 
     def joined(self, position: Position, recovered: bool) -> None:
         """The answer to the join. If it recovered, what was missed follows as pushes."""
-        since = self.position
         self._live = True
-        self._epoch = position.epoch
-        if since is None:
+        if self._epoch is None:
+            self._taken, self._epoch = position, position.epoch
             self._last = self._missing_to = position.seq
             return
+        since, self._epoch = Position(self._epoch, self._last), position.epoch
         if since.epoch != position.epoch or position.seq < since.seq:
             self._last = min(since.seq, position.seq)
             self._stale_from = None
@@ -149,7 +150,10 @@ class Feed:
 
     def take(self) -> Event | None:
         """The next event for the application."""
-        return self._events.popleft() if self._events else None
+        event = self._events.popleft() if self._events else None
+        if isinstance(event, Message | Missed | Unrecovered):
+            self._taken = _after(event, self._taken)
+        return event
 
     @property
     def _full(self) -> bool:
@@ -194,3 +198,13 @@ class Feed:
         if self._events and isinstance(self._events[-1], Unrecovered):
             event = Unrecovered(self._room, self._events.pop().since, event.position)  # type: ignore[union-attr]
         self._events.append(event)
+
+
+def _after(event: Message | Missed | Unrecovered, position: Position | None) -> Position | None:
+    """Where the application stands once it knows of `event`."""
+    match event:
+        case Unrecovered(since=since, position=now):
+            return Position(now.epoch, min(since.seq, now.seq))
+        case Missed(last=seq) | Message(seq=seq) if position is not None:
+            return Position(position.epoch, seq)
+    return position

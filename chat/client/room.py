@@ -76,7 +76,7 @@ class Room:
 
     @property
     def position(self) -> Position | None:
-        """After the last message that waits for the application or was read by it; give it to `join` to resume."""
+        """After the last message that the application has read; give it to `join` to resume there."""
         return self._feed.position
 
     def __aiter__(self) -> AsyncIterator[Message]:

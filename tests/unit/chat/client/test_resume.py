@@ -47,7 +47,27 @@ def test_the_first_join_starts_after_what_was_there() -> None:
     feed.joined(Position("e", 7), recovered=False)
     push(feed, 6, 7, 8, 9)
     assert seqs(taken(feed)) == [8, 9]
+    assert feed.wanted() is None
     assert feed.position == Position("e", 9)
+
+
+def test_the_position_is_after_what_was_read_not_after_what_waits() -> None:
+    feed = joined(at=2)
+    push(feed, 3, 4, 5)
+    assert feed.position == Position("e", 2)
+    feed.take()
+    assert feed.position == Position("e", 3)
+    feed.gap(6, 9)
+    fetch = feed.wanted()
+    assert fetch is not None
+    feed.filled(fetch, [message(9)])
+    feed.disconnected()
+    feed.join_fields()
+    feed.joined(Position("f", 7), recovered=False)
+    positions = []
+    while feed.take() is not None:
+        positions.append(feed.position)
+    assert positions == [Position("e", seq) for seq in (4, 5, 8, 9)] + [Position("f", 7)]
 
 
 def test_a_position_from_an_earlier_life_is_resumed() -> None:
