@@ -23,9 +23,9 @@ from starlette.types import Receive, Scope, Send
 from ..domain.errors import ChatError, Forbidden, Invalid, NotFound, Unauthenticated
 from ..domain.rooms import RoomId
 from ..domain.users import Identity, SessionId, UserId
+from ..origins import OriginPolicy
 from ..services import Services
 from .errors import ErrorAnswer, ErrorDetail, error_answer
-from .origins import OriginPolicy
 from .settings import HttpSettings
 
 COOKIE = "chat_session"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .origins import parse_origin
+from ..origins import parse_origin
 from .proxies import parse_networks
 
 

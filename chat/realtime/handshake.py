@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from gateway_core.gateway import Request
 
 from ..domain.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from ..http_api.origins import OriginPolicy
+from ..origins import OriginPolicy
 from .codecs import Codec, negotiate
 from .fields import MAX_TOKEN_CHARACTERS
 

@@ -25,7 +25,7 @@ from ..domain.errors import ChatError
 from ..domain.rooms import Role
 from ..domain.users import Identity, SessionId, UserId
 from ..http_api.errors import error_answer
-from ..http_api.origins import OriginPolicy
+from ..origins import OriginPolicy
 from ..ports.broker import Broker, Delivery, Resumed
 from ..ports.message_store import MessageStore
 from ..services import Services, events

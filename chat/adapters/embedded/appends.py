@@ -4,8 +4,6 @@ A statement for many rows, not many statements: each step gives up the GIL, and 
 thread to get it back costs more than the row.
 """
 
-# ruff: noqa: S608 (only place holders and names of columns are put together)
-
 from __future__ import annotations
 
 import dataclasses

@@ -1,7 +1,5 @@
 """`UserStore` on SQLite."""
 
-# ruff: noqa: S608 (only place holders and names of columns are put together)
-
 from __future__ import annotations
 
 import functools

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from chat.domain.errors import ChatError
 from chat.http_api.errors import STATUS
-from chat.http_api.origins import OriginPolicy
+from chat.origins import OriginPolicy
 from chat.realtime.handshake import Handshake, judge
 from gateway_core.gateway import Request
 from tests.support.chat_nodes import open_cluster

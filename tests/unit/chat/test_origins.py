@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chat.http_api.origins import Origin, OriginPolicy, parse_origin
+from chat.origins import Origin, OriginPolicy, parse_origin
 
 POLICY = OriginPolicy(["https://app.example.com", "http://localhost:5173"])
 
