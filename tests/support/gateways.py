@@ -12,13 +12,14 @@ import importlib.util
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeGuard, TypeVar
 
 import pytest
 import trio
 
 from gateway_core import (
     Capability,
+    Closed,
     ConnectionId,
     Event,
     Gateway,
@@ -73,14 +74,19 @@ class Application:
         while True:
             self.backlog += await self.gateway.receive_events()
 
+    async def _receive_once(self) -> None:
+        with trio.fail_after(WAIT_SECONDS):
+            self.backlog += await self.gateway.receive_events()
+
     async def settle(self) -> list[Event]:
-        """Everything that has come, and what comes until a connection of its own has opened and closed."""
-        async with self.connect() as (peer, connection):
-            peer.reset()
-            with trio.fail_after(WAIT_SECONDS):
-                while not any(_connection_of(event) == connection for event in self.backlog):
-                    self.backlog += await self.gateway.receive_events()
-        events = [event for event in self.backlog if _connection_of(event) != connection]
+        """Everything that has come, and what comes until a handshake of its own has opened and closed."""
+        async with self.peer() as peer:
+            await peer.send(request("/settle"))
+            while not (own := [event.connection for event in self.backlog if _is_of_settle(event)]):
+                await self._receive_once()
+        while not any(isinstance(event, Closed) and event.connection == own[0] for event in self.backlog):
+            await self._receive_once()
+        events = [event for event in self.backlog if _connection_of(event) != own[0]]
         self.backlog.clear()
         return events
 
@@ -158,3 +164,7 @@ def need(gateway: Gateway, capability: Capability) -> None:
 
 def _connection_of(event: Event) -> ConnectionId | None:
     return None if isinstance(event, HttpConnection) else event.connection
+
+
+def _is_of_settle(event: Event) -> TypeGuard[Opened]:
+    return isinstance(event, Opened) and event.request.path == "/settle"

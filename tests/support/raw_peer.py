@@ -16,7 +16,7 @@ TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
 FIN, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 """How long a peer waits for anything: generous, for a loaded machine."""
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
