@@ -5,7 +5,7 @@ commands never block and never wait for a peer. Commands are carried out in the 
 are given, whatever connections and topics they name: a `send` followed by a `subscribe` means that
 the sent message arrives before anything published to that topic.
 
-`tests/contract/test_gateway.py` is this contract as tests.
+`tests/contract/test_gateway_*.py` are this contract as tests.
 """
 
 from __future__ import annotations

@@ -39,7 +39,10 @@ _LONGEST_GOODBYE_SECONDS = 1.0
 
 
 class PureGateway:
-    """A `Gateway` without native code. It cannot compress, and frames a publish once for each subscriber."""
+    """A `Gateway` without native code: one thread, whatever `reactors` says.
+
+    It cannot compress, and frames a publish anew for each subscriber.
+    """
 
     def __init__(self, config: GatewayConfig) -> None:
         self._config = config
