@@ -76,6 +76,18 @@ fn b19_a_peer_that_keeps_sending_after_our_close_costs_no_memory() {
 }
 
 #[test]
+fn our_close_lets_go_of_a_message_that_has_begun() {
+    let mut server = Server::new();
+    server.receive(&frame(BINARY, &[0; 60_000]));
+    assert!(server.connection.buffered_bytes() > 60_000);
+    server
+        .connection
+        .close(1000, "", server.now)
+        .expect("a legal code");
+    assert!(server.connection.buffered_bytes() < 1024);
+}
+
+#[test]
 fn b18_a_close_payload_of_one_byte_closes_with_1002() {
     let mut server = Server::new();
     assert_eq!(server.receive(&frame(FIN | CLOSE, b"\x03")).error_code(), 1002);

@@ -98,3 +98,20 @@ fn b16_pongs_that_nobody_asked_for_are_told_and_counted() {
     assert_eq!(server.connection.take_frames_received(), 100);
     assert_eq!(server.sent(), []);
 }
+
+#[test]
+fn a_control_frame_cut_in_two_leaves_nothing_behind() {
+    for wire in [
+        frame(FIN | PING, b"cut"),
+        frame(FIN | PONG, b""),
+        frame(FIN | TEXT, b""),
+    ] {
+        for cut in 1..wire.len() {
+            let mut server = Server::new();
+            server.receive(&wire[..cut]);
+            assert!(!server.holds_nothing());
+            server.receive(&wire[cut..]).sent();
+            assert!(server.holds_nothing(), "cut at {cut}");
+        }
+    }
+}

@@ -51,7 +51,7 @@ fn outcome(wire: &[u8], cuts: &[usize]) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_split_gives_the_same_events(
