@@ -79,9 +79,12 @@ class Measurement:
 
 def measure(scenario: Scenario, server: Server, round_number: int, *, seconds: float | None = None) -> Measurement:
     """Measures once. Raises: ServerFailed, LoadFailed."""
-    with tempfile.TemporaryDirectory(prefix="chat-gateway-bench-") as directory, Run(
-        scenario, server, Path(directory), scenario.seconds if seconds is None or not scenario.seconds else seconds
-    ) as run:
+    with (
+        tempfile.TemporaryDirectory(prefix="chat-gateway-bench-") as directory,
+        Run(
+            scenario, server, Path(directory), scenario.seconds if seconds is None or not scenario.seconds else seconds
+        ) as run,
+    ):
         return run.measure(round_number)
 
 

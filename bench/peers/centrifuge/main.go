@@ -29,9 +29,12 @@ func main() {
 	check(node.Run())
 
 	http.Handle("/ws", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
-		Compression:      deflate,
-		CheckOrigin:      func(*http.Request) bool { return true },
-		MessageSizeLimit: 1 << 20,
+		// Level 0, the default, would only wrap; prepared messages are what it offers for broadcasts.
+		Compression:                         deflate,
+		CompressionLevel:                    1,
+		CompressionPreparedMessageCacheSize: 1 << 20,
+		CheckOrigin:                         func(*http.Request) bool { return true },
+		MessageSizeLimit:                    1 << 20,
 	}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
