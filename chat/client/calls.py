@@ -6,14 +6,19 @@ from typing import Any
 
 import trio
 
-from ..domain.errors import ChatError
+from ..domain.errors import ChatError, Invalid
 from .backoff import full_jitter
+from .codec import Codec
 from .errors import ClientClosed, ProtocolViolation, refusal
 from .outbox import Answer, Outbox, Request
 
 MAX_PAUSE_SECONDS = 300.0
 """The longest pause that a server may wish for before a command is repeated."""
 
+MAX_COMMAND_BYTES = 65_536
+"""What a server takes by default; `hello` tells what this one takes."""
+_ENVELOPE_BYTES = 64
+"""For the id and the name of the operation."""
 MAX_EXTRA_SECONDS = 4.0
 """What is added to such a pause at most: a bucket that refills slowly has several places then."""
 
@@ -35,7 +40,10 @@ class Signal:
 class Calls:
     """Sends commands for whoever calls, repeats them while the server says that trying again helps."""
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, codec: Codec) -> None:
+        self.max_command_bytes = MAX_COMMAND_BYTES
+        """As the server of the present connection says."""
+        self._codec = codec
         self._outbox = Outbox()
         self._slots = trio.Semaphore(max_waiting)
         self._changed = Signal()
@@ -55,9 +63,15 @@ class Calls:
         return await self._ask(op, fields, None, survives=False)
 
     def start(self, request: Request, delay: float = 0.0) -> None:
-        """Sends without waiting, after `delay` seconds. Raises: ClientClosed."""
+        """Sends without waiting, after `delay` seconds.
+
+        Raises: Invalid for what cannot be encoded or is too long for a frame: it would end the connection. ClientClosed.
+        """
         if self._closed:
             raise self._closed
+        size = len(self._codec.encode(request.fields)) + _ENVELOPE_BYTES
+        if size > self.max_command_bytes:
+            raise Invalid(f"{request.op} takes {size} bytes on the wire, at most {self.max_command_bytes} are allowed")
         self._outbox.add(request, trio.current_time() + delay if delay else 0.0)
         self._changed.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from ..domain.errors import ChatError
+from ..domain.errors import ChatError, Invalid
 from .backoff import Backoff
 from .calls import Calls
 from .codec import Encoding, codec
@@ -23,6 +24,7 @@ from .events import Member, Position, RoomInfo, User
 from .http import HttpApi
 from .room import Room
 
+_ROOM_ID = re.compile(r"[a-z0-9_-]{1,32}")
 CLOSE_SECONDS = 1.0
 """For the closing handshake at the end of the block."""
 
@@ -65,7 +67,7 @@ class Client:
         self._ssl_context = ssl_context
         self._config = config
         self._on_state = on_state
-        self._calls = Calls(config.max_waiting)
+        self._calls = Calls(config.max_waiting, self._codec)
         self._backoff = Backoff(config.backoff_base_seconds, config.backoff_cap_seconds)
         self._rooms: dict[str, Room] = {}
         self._connection: Connection | None = None
@@ -79,8 +81,10 @@ class Client:
     async def join(self, room: str, *, since: Position | None = None) -> Room:
         """Follows a room by its id, becoming a member if it is public; the same `Room` if it is followed already.
 
-        Messages come from now on, or from `since` (a `Room.position` of an earlier run). Raises: NotFound and others.
+        Messages come from now on, or from `since` (a `Room.position` of an earlier run). Raises: Invalid, NotFound …
         """
+        if not _ROOM_ID.fullmatch(room):
+            raise Invalid("room must be the id of a room")
         found = self._rooms.get(room)
         if found is None or found._over:
             self._forget_rooms()

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import cbor2
 import msgspec
 
+from ..domain.errors import Invalid
 from .errors import ProtocolViolation
 
 Encoding = Literal["cbor", "json"]
@@ -19,7 +20,7 @@ class Codec(Protocol):
     subprotocol: str
 
     def encode(self, item: dict[str, Any]) -> bytes:
-        """One map. Raises: TypeError or ValueError if it holds what the encoding cannot."""
+        """One map. Raises: Invalid if it holds what cannot be encoded."""
 
     def frame(self, items: Sequence[bytes]) -> bytes | str:
         """The payload of a frame that carries these encoded maps."""
@@ -34,7 +35,10 @@ class CborCodec:
     subprotocol = "chat.v1.cbor"
 
     def encode(self, item: dict[str, Any]) -> bytes:
-        return cbor2.dumps(item)
+        try:
+            return cbor2.dumps(item)
+        except (cbor2.CBOREncodeError, TypeError, ValueError, RecursionError) as error:
+            raise Invalid(f"cannot be sent as CBOR: {error}") from None
 
     def frame(self, items: Sequence[bytes]) -> bytes:
         return items[0] if len(items) == 1 else _array_head(len(items)) + b"".join(items)
@@ -55,7 +59,10 @@ class JsonCodec:
     subprotocol = "chat.v1.json"
 
     def encode(self, item: dict[str, Any]) -> bytes:
-        return msgspec.json.encode(item)
+        try:
+            return msgspec.json.encode(item)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise Invalid(f"cannot be sent as JSON: {error}") from None
 
     def frame(self, items: Sequence[bytes]) -> str:
         return (items[0] if len(items) == 1 else b"[" + b",".join(items) + b"]").decode()

@@ -87,6 +87,7 @@ class Connection:
         try:
             async with trio.open_nursery() as nursery:
                 self._socket = socket
+                self._calls.max_command_bytes = hello.limits.max_message_bytes
                 for task in (
                     lambda: self._read(socket, deliver),
                     lambda: self._write(socket, hello.limits),

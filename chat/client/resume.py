@@ -90,8 +90,11 @@ class Feed:
                 self._early[message.seq] = message
             self._deliver_early()
 
-    def gap(self, first: int, last: int) -> None:
+    def gap(self, first: int, last: int, epoch: str) -> None:
         """The server skipped `first` to `last` on this connection: new messages, edits, or both."""
+        if epoch != self._epoch:
+            self._live = False
+            return
         self._missing_to = max(self._missing_to, last)
         if first <= self._last:
             self._mark_stale(first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -169,7 +170,7 @@ class Room:
                 self._feed.changed(parse(push, Deleted))
             case "gap":
                 gap = parse(push, _Gap)
-                self._feed.gap(gap.first, gap.last)
+                self._feed.gap(gap.first, gap.last, gap.epoch)
             case "removed":
                 self._fail(RemovedFromRoom(str(push.get("reason") or "removed")))
             case _ if kind in _NOTICES:
@@ -241,6 +242,7 @@ class Room:
 
 
 class _Gap(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
+    epoch: str
     first: int
     last: int
 
@@ -288,11 +290,14 @@ def checked_body(body: str | Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid(f"body cannot be sent: {error}") from None
     if size > MAX_BODY_BYTES:
         raise Invalid(f"body is {size} bytes long, at most {MAX_BODY_BYTES} are allowed")
-    if _depth(plain) > MAX_BODY_DEPTH:
-        raise Invalid(f"body is nested deeper than {MAX_BODY_DEPTH}")
+    _check_value(plain, MAX_BODY_DEPTH)
     return plain
 
 
-def _depth(value: Any) -> int:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, children), default=0)
+def _check_value(value: Any, levels: int) -> None:
+    if levels == 0:
+        raise Invalid(f"body is nested deeper than {MAX_BODY_DEPTH}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Invalid(f"body holds {value}, which is no number to send")
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_value(child, levels - 1)

@@ -39,8 +39,9 @@ class Socket:
             case events.AcceptConnection(subprotocol=accepted):
                 if accepted != subprotocol:
                     raise ProtocolViolation(f"the server does not speak {subprotocol}")
-            case events.RejectConnection(status_code=status) if status >= 500 or status in _TEMPORARY:
-                raise ConnectionLost(f"the server refused the connection with HTTP status {status}")
+            case events.RejectConnection(status_code=status) as refused if status >= 500 or status in _TEMPORARY:
+                reason = f"the server refused the connection with HTTP status {status}"
+                raise ConnectionLost(reason, _retry_after(refused))
             case events.RejectConnection(status_code=status):
                 raise HandshakeRefused(status)
             case _:
@@ -116,6 +117,12 @@ class Socket:
                 raise ConnectionLost("the connection is closing") from None
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
                 raise ConnectionLost(f"the connection broke: {error}") from None
+
+
+def _retry_after(refused: events.RejectConnection) -> float | None:
+    """The header in its form with seconds (RFC 9110 §10.2.3)."""
+    value = next((value for name, value in refused.headers if name.lower() == b"retry-after"), b"")
+    return float(value) if value.isdigit() and len(value) <= 9 else None
 
 
 async def dial(url: SplitResult, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:

@@ -246,7 +246,7 @@ class Conversation:
 
 def _line(message: Message) -> str:
     text = "(deleted)" if message.deleted else printable(message.text)
-    return f"{message.time.astimezone():%H:%M} {printable(message.name)}: {text}"
+    return f"{message.time.astimezone():%H:%M} {printable(message.name or message.user)}: {text}"
 
 
 def _password(name: str) -> str:

@@ -443,7 +443,7 @@ async def test_a_dead_socket_is_dropped_without_waiting_for_the_peer(server: Scr
         assert (await room.publish("x")).seq == 1
 
 
-@pytest.mark.parametrize("body", ["x" * 16_384, {"text": "x", "n": 2**70}, {"o": object()}, {"t": "\ud800"}])
+@pytest.mark.parametrize("body", ["x" * 16_384, {"n": 2**70}, {"o": object()}, {"t": "\ud800"}, {"f": [float("nan")]}])
 async def test_a_body_that_no_server_takes_is_refused_here(server: ScriptedChat, body: Any) -> None:
     async with open_client(server.url, token="t") as client:
         room = await client.join("r")
@@ -454,6 +454,25 @@ async def test_a_body_that_no_server_takes_is_refused_here(server: ScriptedChat,
             deep = [deep]
         with pytest.raises(Invalid, match="nested"):
             await room.publish({"deep": deep})
+        with pytest.raises(Invalid, match="cannot be sent"):
+            await room.publish("x", key="\ud800")
+        assert (await room.publish("x")).seq == 1
+
+
+@pytest.mark.parametrize("room", ["", "Lobby", "a room", "x" * 33, "\ud800", "../r"])
+async def test_what_is_no_id_is_no_room(server: ScriptedChat, room: str) -> None:
+    async with open_client(server.url, token="t") as client:
+        with pytest.raises(Invalid):
+            await client.join(room)
+        assert (await (await client.join("r")).publish("x")).seq == 1
+
+
+async def test_a_command_too_long_for_a_frame_is_refused_here(server: ScriptedChat) -> None:
+    async with open_client(server.url, token="t", encoding="json") as client:
+        room = await client.join("r")
+        with pytest.raises(Invalid, match="on the wire"):
+            await room.publish("\x00" * 16_000)
+        assert (await room.publish("\x00" * 1_000)).seq == 1
 
 
 @pytest.mark.parametrize(

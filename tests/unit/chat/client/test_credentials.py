@@ -119,8 +119,9 @@ async def test_a_bare_token_is_used_and_never_replaced(api: MemoryApi) -> None:
 
 
 async def run_connection(server: ScriptedChat, credentials: Credentials) -> None:
-    calls = Calls(10)
-    connection = Connection(urlsplit(server.url), None, CborCodec(), ClientConfig(), credentials, calls)
+    codec = CborCodec()
+    calls = Calls(10, codec)
+    connection = Connection(urlsplit(server.url), None, codec, ClientConfig(), credentials, calls)
     await connection.run(lambda hello: None, lambda push: None)
 
 

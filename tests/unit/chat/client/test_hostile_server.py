@@ -31,7 +31,7 @@ KINDS = ["message", "edited", "deleted", "gap", "presence", "typing", "read", "m
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(KINDS), MAPS), max_size=8), st.lists(MAPS | VALUES, max_size=4))
 async def test_pushes_and_answers_of_any_shape(pushes: list[tuple[str, dict[str, Any]]], answers: list[Any]) -> None:
-    calls = Calls(10)
+    calls = Calls(10, CborCodec())
     room = Room("r", calls, None, 4)
     room._handle_connected()
     for kind, fields in pushes:
@@ -48,7 +48,7 @@ async def test_pushes_and_answers_of_any_shape(pushes: list[tuple[str, dict[str,
 @settings(max_examples=100, deadline=None)
 @given(VALUES | MAPS, VALUES)
 async def test_refusals_of_any_shape(err: Any, number: Any) -> None:
-    calls = Calls(10)
+    calls = Calls(10, CborCodec())
     calls.start(Request("history", {}, lambda answer: None))
     [request] = calls._outbox.poll(0.0)
     with suppress(ProtocolViolation):

@@ -57,7 +57,7 @@ def test_the_position_is_after_what_was_read_not_after_what_waits() -> None:
     assert feed.position == Position("e", 2)
     feed.take()
     assert feed.position == Position("e", 3)
-    feed.gap(6, 9)
+    feed.gap(6, 9, "e")
     fetch = feed.wanted()
     assert fetch is not None
     feed.filled(fetch, [message(9)])
@@ -100,7 +100,7 @@ def test_a_hole_is_filled_from_history_before_what_came_early() -> None:
 
 def test_a_gap_of_new_messages_is_paged_from_history() -> None:
     feed = joined()
-    feed.gap(1, PAGE + 20)
+    feed.gap(1, PAGE + 20, "e")
     first = feed.wanted()
     assert first == Fetch(0, PAGE)
     feed.filled(first, [message(seq) for seq in range(1, PAGE + 1)])
@@ -116,7 +116,7 @@ def test_a_gap_over_delivered_messages_tells_what_was_edited() -> None:
     feed = joined()
     push(feed, 1, 2, 3)
     taken(feed)
-    feed.gap(2, 3)
+    feed.gap(2, 3, "e")
     fetch = feed.wanted()
     assert fetch is not None
     assert fetch.changes
@@ -128,7 +128,7 @@ def test_a_gap_over_delivered_messages_tells_what_was_edited() -> None:
 
 def test_an_edit_told_while_a_page_is_under_way_is_looked_up_again() -> None:
     feed = joined()
-    feed.gap(1, 2)
+    feed.gap(1, 2, "e")
     fetch = feed.wanted()
     assert fetch is not None
     feed.changed(Edited(ROOM, 2, 1, {"text": "new"}))
@@ -143,7 +143,7 @@ def test_an_edit_told_while_a_page_is_under_way_is_looked_up_again() -> None:
 def test_an_edit_during_a_look_for_edits_is_not_forgotten() -> None:
     feed = joined(capacity=4)
     push(feed, 1, 2)
-    feed.gap(1, 2)
+    feed.gap(1, 2, "e")
     fetch = feed.wanted()
     assert fetch is not None
     push(feed, 3, 4)
@@ -158,7 +158,7 @@ def test_an_edit_during_a_look_for_edits_is_not_forgotten() -> None:
 
 def test_history_that_has_lost_messages_is_told() -> None:
     feed = joined()
-    feed.gap(1, 9)
+    feed.gap(1, 9, "e")
     fetch = feed.wanted()
     assert fetch is not None
     feed.filled(fetch, [message(1), *(message(seq) for seq in range(5, 10))])
@@ -169,7 +169,7 @@ def test_history_that_has_lost_messages_is_told() -> None:
 
 def test_a_page_without_news_says_so_and_is_wanted_again() -> None:
     feed = joined()
-    feed.gap(1, 3)
+    feed.gap(1, 3, "e")
     fetch = feed.wanted()
     assert fetch is not None
     assert not feed.filled(fetch, [])
@@ -180,7 +180,7 @@ def test_a_failed_page_is_wanted_again() -> None:
     feed = joined()
     push(feed, 1)
     for gap in (1, 2):
-        feed.gap(gap, gap)
+        feed.gap(gap, gap, "e")
         fetch = feed.wanted()
         assert fetch is not None
         feed.failed()
@@ -192,7 +192,7 @@ def test_a_failed_page_is_wanted_again() -> None:
 
 def test_an_answer_of_an_earlier_connection_is_ignored() -> None:
     feed = joined()
-    feed.gap(1, 1)
+    feed.gap(1, 1, "e")
     fetch = feed.wanted()
     assert fetch is not None
     feed.disconnected()
@@ -276,6 +276,14 @@ def test_a_push_of_another_epoch_asks_for_a_new_join() -> None:
     assert seqs(taken(feed)) == [1]
 
 
+def test_a_gap_of_another_epoch_asks_for_a_new_join() -> None:
+    feed = joined()
+    push(feed, 1)
+    feed.gap(1, 9, "f")
+    assert not feed.live
+    assert feed.wanted() is None
+
+
 def test_a_flapping_connection_adds_one_event() -> None:
     feed = joined()
     for seq in range(1, 50):
@@ -351,7 +359,7 @@ def test_any_interleaving_gives_the_exact_sequence(steps: list[str], capacity: i
                 push(feed, *range(1, server.top + 1, 3))
             case "gap":
                 first = server.top
-                feed.gap(max(1, first), server.store())
+                feed.gap(max(1, first), server.store(), "e")
             case "resume":
                 server.connect(recover=True)
             case "restart":

@@ -96,6 +96,12 @@ async def test_every_answer_to_the_handshake_has_its_meaning(answer: bytes, erro
         await answered_with(answer)
 
 
+async def test_a_busy_server_says_when_to_come_back() -> None:
+    with pytest.raises(ConnectionLost) as caught:
+        await answered_with(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+    assert caught.value.retry_after == 7.0
+
+
 async def test_a_server_without_the_subprotocol_is_not_spoken_to() -> None:
     near, end = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
@@ -160,7 +166,9 @@ async def test_the_close_handshake_goes_both_ways() -> None:
 
 def connection(config: ClientConfig) -> Connection:
     url = "http://example.org"
-    return Connection(urlsplit(url), None, CborCodec(), config, Credentials(HttpApi(url), token="t"), Calls(1))
+    return Connection(
+        urlsplit(url), None, CborCodec(), config, Credentials(HttpApi(url), token="t"), Calls(1, CborCodec())
+    )
 
 
 async def test_a_silent_server_that_answers_pings_is_kept_and_a_dead_one_is_not(
