@@ -65,7 +65,7 @@ class Calls:
     def start(self, request: Request, delay: float = 0.0) -> None:
         """Sends without waiting, after `delay` seconds.
 
-        Raises: Invalid for what cannot be encoded or is too long for a frame: it would end the connection. ClientClosed.
+        Raises: ClientClosed; Invalid for what cannot be encoded or is too long for a frame, which ends a connection.
         """
         if self._closed:
             raise self._closed
