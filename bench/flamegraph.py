@@ -5,6 +5,7 @@ After Brendan Gregg's: width is the share of samples, depth is the stack, and th
 
 from __future__ import annotations
 
+import colorsys
 import dataclasses
 import html
 import zlib
@@ -81,7 +82,12 @@ def _frame(name: str, x: float, y: float, width: float, share: float) -> str:
 
 def _color(name: str) -> str:
     """Warm for ours, by the name so that it is the same in every picture; the kernel's are blue."""
-    hue = zlib.crc32(name.encode())
+    number = zlib.crc32(name.encode())
     if name.endswith("_[k]"):
-        return f"hsl({200 + hue % 25} 60% {72 + hue % 12}%)"
-    return f"hsl({15 + hue % 40} 85% {66 + hue % 14}%)"
+        return _hex(200 + number % 25, 0.60, 0.72 + number % 12 / 100)
+    return _hex(15 + number % 40, 0.85, 0.66 + number % 14 / 100)
+
+
+def _hex(hue: float, saturation: float, lightness: float) -> str:
+    channels = colorsys.hls_to_rgb(hue / 360, lightness, saturation)
+    return "#" + "".join(f"{round(channel * 255):02x}" for channel in channels)

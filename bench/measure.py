@@ -249,7 +249,7 @@ def assemble(
         kernel_bytes=kernel_bytes / connections,
         peak_bytes=after.peak_bytes,
         payload_bytes=main["payload_bytes"] / main["deliveries"] if main["deliveries"] else None,
-        deflated_share=main["deflated"] / main["deliveries"] if main["deliveries"] else None,
+        deflated_share=min(1.0, main["deflated"] / main["deliveries"]) if main["deliveries"] else None,
     )
 
 

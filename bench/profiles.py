@@ -105,8 +105,9 @@ _PROFILERS = (
     ),
     Profiler(
         "py-spy",
+        # Only threads that hold the GIL: waiting in native code looks like work. perf sees the rest.
         lambda pid, seconds, file: (
-            *(_py_spy(), "record", "--native", "--format", "raw", "--rate", str(HERTZ), "--pid", str(pid)),
+            *(_py_spy(), "record", "--native", "--gil", "--format", "raw", "--rate", str(HERTZ), "--pid", str(pid)),
             *("--duration", str(max(1, round(seconds))), "--output", str(file), "--subprocesses"),
         ),
         lambda samples: samples.read_text().splitlines(),

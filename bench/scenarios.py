@@ -173,7 +173,7 @@ _RAW: Sequence[Scenario] = (
     ),
     Scenario(
         name="deflate-1000-1024-1",
-        title="The same with permessage-deflate: 1 KiB of chat-like JSON to 1,000 sockets, 1 under way",
+        title="permessage-deflate, 1 KiB of chat-like JSON to 1,000 sockets, 1 under way",
         mode="broadcast",
         load=RawLoad(connections=1_000, payload_bytes=1_024),
         deflate=True,
@@ -188,16 +188,16 @@ _RAW: Sequence[Scenario] = (
     ),
     Scenario(
         name="slow-none",
-        title="8 messages of 4 KiB under way to 1,000 sockets that all read",
+        title="4 messages of 16 KiB under way to 1,000 sockets that all read",
         mode="broadcast",
-        load=RawLoad(connections=1_000, payload_bytes=4_096, window=8),
+        load=RawLoad(connections=1_000, payload_bytes=16_384, window=4),
         seconds=8,
     ),
     Scenario(
         name="slow-consumers",
         title="The same, and 10 of the sockets do not read",
         mode="broadcast",
-        load=RawLoad(connections=1_000, payload_bytes=4_096, window=8, slow=10),
+        load=RawLoad(connections=1_000, payload_bytes=16_384, window=4, slow=10),
         seconds=8,
     ),
     Scenario(

@@ -61,9 +61,10 @@ def _preamble(results: Results) -> str:
         f"Commit {results.commit or 'unknown'}; {machine.get('processor')}, {machine.get('cores')} cores{virtual}, "
         f"{machine.get('memory_gib')} GiB, Linux {machine.get('kernel')}, Python {machine.get('python')}; load average "
         f"before the run {machine.get('load_average_before')}. {versions}.\n\n"
-        f"Server on one core, load on the others, over loopback. CPU is the server's user and system time for each "
-        f"operation; the medians of {results.configuration.get('rounds')} round(s), servers taken in turn. "
-        f"`bench/README.md` says what each number means."
+        "Server on one core, load on the others, over loopback. CPU is the server's user and system time for each "
+        "operation; `ok` means that nothing was lost, doubled or refused. Medians of "
+        f"{results.configuration.get('rounds')} round(s), servers taken in turn. "
+        "`bench/README.md` says what each number means."
     )
 
 
@@ -132,7 +133,7 @@ def _remark(results: Results, scenario: Scenario, server: str) -> str:
     remarks = [results.wrong(scenario.name, server)]
     if (results.median(scenario.name, server, "load_share") or 0) > _SATURATED:
         remarks.append(_BUSY_NOTE)
-    return "; ".join(remark for remark in remarks if remark) or "nothing lost or doubled"
+    return "; ".join(remark for remark in remarks if remark) or "ok"
 
 
 def _unmeasured(results: Results) -> str:
