@@ -119,3 +119,11 @@ fn a_closed_connection_lingers_only_for_the_close_timeout() {
     server.receive(&frame(FIN | 3, b""));
     assert_eq!(server.after(5), Some(Timeout::Close));
 }
+
+#[test]
+fn a_ping_that_has_not_left_is_not_sent_before_our_close() {
+    let mut server = Server::new();
+    assert_eq!(server.after(25), Some(Timeout::Ping));
+    assert_eq!(server.after(15), Some(Timeout::Pong));
+    assert_eq!(server.sent_close(), 4012);
+}
