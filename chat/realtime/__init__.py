@@ -1,13 +1,20 @@
 """Connections as chat sessions: codecs, commands, room feeds.
 
-codecs/            a client protocol each: frames ⇄ maps of one data model
 realtime.py        the two loops: what the gateway reports, what the fleet tells
-handshake.py       who may connect            authentication.py   who they are, and until when
-session.py         one connection's state     dispatch.py         its commands, in order → services
-joins.py           join, resume, leave        answers.py          its answers, batched
-feeds.py           rooms that this node hears  room_feed.py       one room's order and gaps
-subscriptions.py   the broker's channels      recent.py           what a brief absence missed
-fields.py          commands, read strictly    pushes.py           the maps that go out
+handshake.py       who may connect
+authentication.py  whom a connection speaks for, and until when
+session.py         one connection's state, and where to find it
+dispatch.py        its commands, in their order, to the services
+joins.py           join, resume, leave, removal
+answers.py         what goes back to it, batched
+feeds.py           the rooms that this node listens to
+room_feed.py       one room's order and gaps
+recent.py          what a brief absence missed
+subscriptions.py   the broker's channels
+recheck.py         who may still be here, after events were lost
+fields.py          commands, read strictly
+pushes.py          the maps that go out
+codecs/            frames to maps and back, a file for each client protocol
 """
 
 from .config import RealtimeConfig

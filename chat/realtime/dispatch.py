@@ -80,6 +80,7 @@ class Dispatcher:
                 await self._carry_out(session, session.take())
         except Exception:
             _log.exception("session_failed", connection=session.connection)
+            session.closed = True
             self._gateway.close(session.connection, CloseCode.INTERNAL_ERROR, "internal error")
         finally:
             session.busy = False

@@ -6,6 +6,8 @@ out in order, so between the missed messages and the live ones there is neither 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import trio
 
 from gateway_core.gateway import Gateway
@@ -115,8 +117,16 @@ class Joins:
             self._drop(session, room)
         return {}
 
-    def remove(self, session: Session, room: RoomId, reason: str) -> None:
-        """The user is no member any more: ends the live feed, and a join that is under way."""
+    def role_changed(self, sessions: Iterable[Session], room: RoomId, role: Role | None, reason: str) -> None:
+        """A user is something else in the room, on all of `sessions`; None: is out, for `reason`."""
+        for session in sessions:
+            if role is None:
+                self._remove(session, room, reason)
+            elif room in session.rooms:
+                session.rooms[room] = role
+
+    def _remove(self, session: Session, room: RoomId, reason: str) -> None:
+        """Ends the live feed, and a join that is under way."""
         if session.joining == room:
             session.joining = None
         if room in session.rooms and not session.closed:

@@ -36,6 +36,7 @@ from .config import RealtimeConfig
 from .dispatch import Dispatcher
 from .feeds import Feeds
 from .joins import Joins
+from .recheck import Recheck
 from .room_feed import RoomFeed
 from .session import Session, Sessions
 
@@ -78,6 +79,7 @@ class Realtime:
         )
         self._joins = Joins(gateway, services, self._feeds, config)
         self._authentication = Authentication(gateway, services, self._sessions, config)
+        self._recheck = Recheck(services, self._sessions, self._joins, self._authentication, config)
         self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config)
         self._nursery: trio.Nursery
 
@@ -96,6 +98,7 @@ class Realtime:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             await nursery.start(self._feeds.run)
+            nursery.start_soon(self._recheck.run)
             nursery.start_soon(self._receive_deliveries)
             await self._feeds.subscribe_control()
             nursery.start_soon(self._receive_events)
@@ -199,6 +202,7 @@ class Realtime:
             for number, item in enumerate(await self._broker.receive(), 1):
                 if isinstance(item, Resumed):
                     self._feeds.resumed(item.channels)
+                    self._recheck.resumed(item.channels)
                 else:
                     self._delivered(item)
                 if number % _SLICE == 0:
@@ -242,16 +246,9 @@ class Realtime:
 
     def _member_changed(self, feed: RoomFeed, event: events.MemberChanged) -> None:
         """Ends the feeds of a user who is out before anybody else is told; others learn of a ban as of a kick."""
-        sessions = self._sessions.of_user(UserId(event.user))
         role = _role(event.role)
-        if role is None:
-            reason = "banned" if event.role == Role.BANNED else "removed"
-            for session in sessions:
-                self._joins.remove(session, feed.room, reason)
-        else:
-            for session in sessions:
-                if feed.room in session.rooms:
-                    session.rooms[feed.room] = role
+        reason = "banned" if event.role == Role.BANNED else "removed"
+        self._joins.role_changed(self._sessions.of_user(UserId(event.user)), feed.room, role, reason)
         feed.publish(pushes.member(feed.room, event.user, role))
 
     # Time

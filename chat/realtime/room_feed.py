@@ -68,8 +68,6 @@ class RoomFeed:
         """The last position delivered."""
         self.online = 0
         """Users online, as last heard."""
-        self.healed = 0
-        """Messages that had to be fetched from the store."""
         self._gateway = gateway
         self._messages = messages
         self._names = names
@@ -317,7 +315,6 @@ class RoomFeed:
         before = self.seq
         for delivered in fetched:
             if delivered.seq == self.seq + 1:
-                self.healed += 1
                 self._remember_and_publish(delivered)
         self._deliver_early()
         self._early = {seq: held for seq, held in self._early.items() if seq > self.seq}

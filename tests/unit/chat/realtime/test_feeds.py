@@ -8,8 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from chat.domain.rooms import Room
+from chat.domain.rooms import Role, Room
 from chat.domain.users import Identity
+from gateway_core import CloseCode
 from tests.support.chat_nodes import Cluster, open_cluster
 from tests.support.fake_gateway import FakePeer
 
@@ -103,6 +104,41 @@ async def test_a_loss_that_the_broker_reports_is_healed_at_once(autojump_clock: 
         cluster.messages.is_away = False
         await second.pushed("message", 3)
         assert second.seqs(room.id) == [1, 2, 3]
+
+
+async def test_a_removal_that_was_lost_is_found_when_the_broker_is_back(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, bob = await cluster.user("alice"), await cluster.user("bob")
+        room = await cluster.room(alice, bob)
+        node = cluster.nodes[1]
+        kept, removed = [await node.enter(who, room) for who in (alice, bob)]
+        node.broker.drop, node.broker.chaos = 1.0, random.Random(1)
+        await cluster.nodes[0].services.rooms.set_role(alice, room.id, bob.user.id, Role.BANNED)
+        await trio.sleep(1)
+        assert removed.pushes("removed") == []
+        node.broker.drop, node.broker.chaos = 0.0, None
+        node.broker.interrupt()
+        assert await removed.pushed("removed") == [{"push": "removed", "room": room.id, "reason": "removed"}]
+        await say(kept, room, "a")
+        await kept.pushed("message")
+        assert removed.seqs(room.id) == []
+
+
+async def test_a_revocation_that_was_lost_is_found_when_the_broker_is_back(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, bob, carol = [await cluster.user(name) for name in ("alice", "bob", "carol")]
+        node = cluster.nodes[1]
+        signed_out, banned, kept = [await node.connect(who) for who in (alice, bob, carol)]
+        node.broker.drop, node.broker.chaos = 1.0, random.Random(1)
+        await cluster.nodes[0].services.auth.sign_out(alice.session)
+        await cluster.nodes[0].services.auth.ban(bob.user.id)
+        await trio.sleep(1)
+        assert (signed_out.closed, banned.closed) == (None, None)
+        node.broker.drop, node.broker.chaos = 0.0, None
+        node.broker.interrupt()
+        assert await signed_out.close_code() == CloseCode.SESSION_REVOKED
+        assert await banned.close_code() == CloseCode.SESSION_REVOKED
+        assert await kept.ask("ping") == {}
 
 
 async def test_a_loss_that_nobody_reports_is_found_by_the_audit(autojump_clock: MockClock) -> None:

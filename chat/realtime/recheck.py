@@ -1,0 +1,99 @@
+"""Asks again who may be here, after events may have been lost: a removal or a revocation among them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVarTuple, Unpack
+
+import structlog
+import trio
+
+from ..domain.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from ..domain.rooms import Operation, RoomId
+from ..domain.users import SessionId, UserId
+from ..services import Services, events
+from .authentication import Authentication
+from .config import RealtimeConfig
+from .joins import Joins
+from .session import Sessions
+
+T = TypeVarTuple("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Recheck:
+    """Looks into the stores for those who are connected here; one question at a time, so that a fleet can ask too.
+
+    `run` must run for as long as it is used.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        sessions: Sessions,
+        joins: Joins,
+        authentication: Authentication,
+        config: RealtimeConfig,
+    ) -> None:
+        self._auth = services.auth
+        self._rooms = services.rooms
+        self._sessions = sessions
+        self._joins = joins
+        self._authentication = authentication
+        self._config = config
+        self._doubtful: set[str] = set()
+        self._work = trio.Event()
+
+    def resumed(self, channels: Sequence[str]) -> None:
+        """Events on `channels` may have been lost."""
+        self._doubtful.update(channels)
+        self._work.set()
+
+    async def run(self) -> None:
+        """Settles what is in doubt, for ever."""
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            channels, self._doubtful = self._doubtful, set()
+            if events.CONTROL in channels:
+                await self._check_sign_ins()
+            await self._check_members(channels)
+
+    async def _check_sign_ins(self) -> None:
+        """Ends the connections of sign-ins that are over; a ban ends all of a user's."""
+        for sign_in in {session.identity.session for session in self._sessions if session.identity is not None}:
+            await self._until_answered(self._check_sign_in, sign_in)
+
+    async def _check_sign_in(self, sign_in: SessionId) -> None:
+        try:
+            await self._auth.token_for(sign_in)
+        except Unauthenticated:
+            self._authentication.revoke(sign_in)
+
+    async def _check_members(self, channels: set[str]) -> None:
+        """Ends the feeds of users who are no members any more."""
+        joined = {
+            (session.identity.user.id, room)
+            for session in self._sessions
+            if session.identity is not None
+            for room in session.rooms
+            if events.room_channel(room) in channels
+        }
+        for user, room in joined:
+            await self._until_answered(self._check_member, user, room)
+
+    async def _check_member(self, user: UserId, room: RoomId) -> None:
+        try:
+            _, role = await self._rooms.authorize(user, room, Operation.PUBLISH)
+        except (NotFound, Forbidden):
+            role = None
+        self._joins.role_changed(self._sessions.of_user(user), room, role, "removed")
+
+    async def _until_answered(self, question: Callable[[Unpack[T]], Awaitable[None]], *about: *T) -> None:
+        while True:
+            try:
+                return await question(*about)
+            except Unavailable as error:
+                _log.warning("recheck_postponed", error=error.message)
+                await trio.sleep(self._config.retry_seconds)
