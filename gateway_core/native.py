@@ -127,7 +127,7 @@ class NativeGateway:
         host, port = self._config.host, self._config.port
         try:
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host has labels like these
             raise AddressUnavailable(f"cannot listen on {host}:{port}: {error}") from error
         address = found[0][4]
         return str(address[0]), int(address[1])

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::error::UsageError;
 use crate::protocol::handshake::{HeadLimits, Request};
 use crate::protocol::{Limits, Timeouts};
-use crate::reactor::{Config, Event, RateLimits, Stats};
+use crate::reactor::{Config, Event, MAX_REACTORS, RateLimits, Stats};
 
 /// The classes of the objects that are made here, looked up once.
 pub struct Classes {
@@ -150,8 +150,12 @@ pub fn config(config: &Bound<'_, PyAny>) -> PyResult<Config> {
     let number = |name: &str| config.getattr(name)?.extract::<usize>();
     let real = |name: &str| config.getattr(name)?.extract::<f32>();
     let time = |name: &str| Ok::<_, PyErr>(seconds(config.getattr(name)?.extract()?).min(FOREVER));
+    let reactors = number("reactors")?;
+    if reactors > MAX_REACTORS {
+        return Err(UsageError("a gateway has at most 32 reactors").into());
+    }
     Ok(Config {
-        reactors: number("reactors")?,
+        reactors,
         backlog: i32::try_from(number("backlog")?).unwrap_or(i32::MAX),
         max_connections: number("max_connections")?,
         max_connections_per_address: number("max_connections_per_address")?,
