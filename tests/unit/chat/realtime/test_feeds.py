@@ -46,6 +46,23 @@ async def test_a_room_stays_warm_for_a_while_and_is_left_then(autojump_clock: Mo
         assert len(await third.pushed("message")) == 1
 
 
+async def test_what_is_posted_while_a_room_is_opened_needs_no_healing(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, room = await pair(cluster)
+        writer = await cluster.nodes[0].enter(alice, room)
+        reader = await cluster.nodes[1].connect(alice)
+        for number in range(200):
+            writer.say(writer.command("publish", room=room.id, key=f"{number}", body={"text": "t"}))
+            await trio.sleep(0.002)
+            if number == 100:
+                reader.say(reader.command("join", room=room.id))
+        joined = (await reader.answer_to(1))["ok"]["seq"]
+        await trio.sleep(1)
+        assert 90 < joined < 150
+        assert reader.seqs(room.id) == list(range(joined + 1, 201))
+        assert [what for what, _ in cluster.messages.reads if what == "read_after"] == []
+
+
 async def test_after_all_connections_are_cut_those_who_resume_read_nothing(autojump_clock: MockClock) -> None:
     async with open_cluster() as cluster:
         node = cluster.nodes[0]

@@ -119,6 +119,14 @@ async def test_a_repeated_message_is_dropped(autojump_clock: MockClock, scene: S
     assert scene.seqs == [4, 5]
 
 
+async def test_repetitions_take_no_room_from_early_messages(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    scene = Scene(nursery, stored=100, max_early_events=5)
+    scene.feed.open(Position("e1", 90), online=0)
+    scene.post(*range(1, 91))
+    scene.post(93, 92, 91)
+    assert scene.seqs == [91, 92, 93]
+
+
 async def test_an_early_message_waits_for_the_one_before_it(autojump_clock: MockClock, scene: Scene) -> None:
     scene.post(5, 6)
     assert scene.seqs == []
