@@ -1,4 +1,4 @@
-"""Accounts and sessions."""
+"""Accounts, sessions, and who has which name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from ..domain.errors import Unauthenticated
 from ..services import SignedIn
 from .routing import Access, Call, Endpoint
-from .views import Credentials, Registered, TokenAnswer, UserView
+from .views import Credentials, Registered, TokenAnswer, UserAnswer, UserQuery, UserView
 
 
 async def register(call: Call, body: Credentials) -> Registered:
@@ -41,6 +41,11 @@ async def logout(call: Call) -> None:
     call.set_cookie(session, 0)
 
 
+async def find_user(call: Call, query: UserQuery) -> UserAnswer:
+    """Finds a user by name."""
+    return UserAnswer(UserView.of(await call.services.rooms.find_user(call.identity, query.name)))
+
+
 def _signed_in(call: Call, signed_in: SignedIn) -> TokenAnswer:
     call.set_cookie(signed_in.session.id, signed_in.session.expires - time.time())
     return TokenAnswer(signed_in.access_token, int(signed_in.expires_in), UserView.of(signed_in.user))
@@ -51,4 +56,5 @@ ENDPOINTS = [
     Endpoint("POST", "/api/login", login, Access.OPEN),
     Endpoint("POST", "/api/token", token, Access.COOKIE),
     Endpoint("POST", "/api/logout", logout, Access.COOKIE),
+    Endpoint("GET", "/api/users", find_user),
 ]

@@ -81,6 +81,18 @@ class Registered(msgspec.Struct, frozen=True):
     user: UserView
 
 
+class UserQuery(msgspec.Struct, frozen=True):
+    """The whole name; upper and lower case are the same."""
+
+    name: str
+
+
+class UserAnswer(msgspec.Struct, frozen=True):
+    """One user."""
+
+    user: UserView
+
+
 class TokenAnswer(msgspec.Struct, frozen=True):
     """An access token, good for `expires_in` seconds."""
 

@@ -32,6 +32,8 @@ class Limits:
     """Pages of history."""
     create_room_per_user: Rate = Rate(10 / _HOUR, 20)
     """New rooms, direct ones included."""
+    find_per_user: Rate = Rate(1, 30)
+    """Users looked up by name: enough to write to people, too little to collect who is there."""
     invite_per_target: Rate = Rate(20 / _HOUR, 20)
     """How often one user can be put into rooms or written to by strangers, whoever does it."""
     typing_per_room: Rate = Rate(1 / 3, 1)

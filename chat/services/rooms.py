@@ -11,7 +11,7 @@ import trio
 from ..domain.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from ..domain.ids import is_id
 from ..domain.rooms import MAX_ROOM_NAME_CHARACTERS, Member, Operation, Role, Room, RoomId, RoomKind, check, outranks
-from ..domain.users import Identity, UserId, check_name
+from ..domain.users import Identity, User, UserId, check_name
 from ..ports.room_store import RoomStore
 from ..ports.user_store import UserStore
 from . import events
@@ -80,6 +80,15 @@ class Rooms:
             room = await self._rooms.direct(who.user.id, other)
             self._direct.remember(pair, room)
         return room
+
+    async def find_user(self, who: Identity, name: str) -> User:
+        """The user of that name, to be written to or invited. Raises: Invalid, NotFound, RateLimited."""
+        name = check_name(name)
+        await self._throttle.take(f"find:user:{who.user.id}", self._limits.find_per_user)
+        found = await self._users.by_name(name)
+        if found is None or found[2]:  # a banned account answers nobody
+            raise NotFound("there is nobody of that name")
+        return found[0]
 
     async def public(self, who: Identity, after: RoomId | None, limit: int) -> list[Room]:
         """Public rooms by id, at most `limit` (1 to 200) with id > `after`. Raises: Invalid."""

@@ -16,6 +16,7 @@ from chat.domain.users import Identity
 from chat.http_api.app import create_app
 from chat.http_api.health import Phase, Readiness
 from chat.http_api.settings import HttpSettings
+from chat.http_api.site import Site
 from chat.services import Limits
 from tests.support.services import UNLIMITED, World, open_world
 
@@ -59,7 +60,7 @@ async def open_api(tmp_path: Path) -> AsyncIterator[OpenApi]:
             world = await stack.enter_async_context(open_world(tmp_path, limits=limits))
             readiness = Readiness(lambda: world.rooms.public_rooms(None, 1))
             readiness.phase = Phase.SERVING
-            app = create_app(world.services, HttpSettings(**settings), readiness)
+            app = create_app(world.services, HttpSettings(**settings), readiness, Site(tmp_path / "no page"))
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
             return Api(world, readiness, await stack.enter_async_context(client))
 

@@ -167,3 +167,13 @@ async def test_what_is_no_token_is_refused_without_being_repeated(api: Api, auth
 async def test_a_token_in_the_query_does_not_count(api: Api) -> None:
     token: Any = (await log_in(api)).json()["access_token"]
     assert error_of(await api.client.get("/api/rooms", params={"access_token": token})) == (401, "unauthenticated")
+
+
+async def test_a_user_is_found_by_the_whole_name(api: Api) -> None:
+    alice, bob = await api.signed_in("Alice"), await api.signed_in("Bob Świątek")
+    answer = await api.client.get("/api/users", params={"name": " bob świątek "}, headers=alice)
+    assert answer.json() == {"user": {"id": (await api.identity(bob)).user.id, "name": "Bob Świątek"}}
+    assert error_of(await api.client.get("/api/users", params={"name": "bob"}, headers=alice)) == (404, "not_found")
+    assert error_of(await api.client.get("/api/users", params={"name": ""}, headers=alice)) == (400, "invalid")
+    assert error_of(await api.client.get("/api/users", headers=alice)) == (400, "invalid")
+    assert error_of(await api.client.get("/api/users?name=Alice")) == (401, "unauthenticated")

@@ -241,6 +241,42 @@ async def test_the_built_page_is_served_and_hashed_files_are_kept(tmp_path: Path
             assert (await client.get(path)).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("accepted", "coding", "content"),
+    [
+        ("gzip, deflate, br, zstd", "br", b"brotli"),
+        ("gzip;q=1.0, br; q=0.0", "gzip", b"gzip"),
+        ("BR", "br", b"brotli"),
+        ("", None, b"start()"),
+        ("identity, br;q=0", None, b"start()"),
+    ],
+)
+async def test_who_accepts_a_compressed_file_gets_it(
+    tmp_path: Path, accepted: str, coding: str | None, content: bytes
+) -> None:
+    for name, stored in (("app.js", b"start()"), ("app.js.br", b"brotli"), ("app.js.gz", b"gzip")):
+        (tmp_path / name).write_bytes(stored)
+    async with open_world(tmp_path / "data") as world, client_of(world.services, Site(tmp_path)) as client:
+        asked = client.build_request("GET", "/app.js", headers={"Accept-Encoding": accepted})
+        answer = await client.send(asked, stream=True)
+        assert b"".join([data async for data in answer.aiter_raw()]) == content
+        assert answer.headers.get("Content-Encoding") == coding
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        assert answer.headers["Content-Type"].startswith("text/javascript")
+        known = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["ETag"]}
+        assert (await client.get("/app.js", headers=known)).status_code == 304
+        assert (await client.get("/app.js.br")).status_code == 404
+
+
+async def test_the_page_may_run_nothing_but_its_own_files(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    async with open_world(tmp_path / "data") as world, client_of(world.services, Site(tmp_path)) as client:
+        policy = (await client.get("/")).headers["Content-Security-Policy"]
+    assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'"} <= set(policy.split("; "))
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+
+
 def client_of(services: object, site: Site) -> httpx.AsyncClient:
     async def probe() -> None: ...
 

@@ -283,3 +283,22 @@ async def test_a_broker_that_is_away_fails_no_change_of_members(world: World) ->
     world.broker.is_away = True
     await world.services.rooms.enter(who, room.id)
     assert await role_of(world, room.id, who.user.id) is Role.MEMBER
+
+
+async def test_a_banned_account_is_not_found_by_name(world: World) -> None:
+    alice, bob = await world.user("alice"), await world.user("bob")
+    assert await world.services.rooms.find_user(alice, "BOB") == bob.user
+    await world.services.auth.ban(bob.user.id)
+    with pytest.raises(NotFound):
+        await world.services.rooms.find_user(alice, "bob")
+
+
+async def test_nobody_collects_who_is_there(tmp_path: Path) -> None:
+    limits = dataclasses.replace(UNLIMITED, find_per_user=Rate(0.001, 2))
+    async with open_world(tmp_path, limits=limits) as world:
+        alice = await world.user("alice")
+        for name in ("alice", "nobody"):
+            with contextlib.suppress(NotFound):
+                await world.services.rooms.find_user(alice, name)
+        with pytest.raises(RateLimited):
+            await world.services.rooms.find_user(alice, "alice")
