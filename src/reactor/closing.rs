@@ -41,6 +41,7 @@ impl Reactor {
             Some(ours) => self.tell_closed(slot, ours.0, &ours.1, true),
             None => self.tell_closed(slot, code, reason, true),
         }
+        self.end_if_finished(slot); // if ours has left before, nothing will be flushed any more
     }
 
     /// The transport is gone, with or without a closing handshake.

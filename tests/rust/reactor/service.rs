@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gateway_core::reactor::{Config, Event, RateLimits};
 
-use super::support::{App, PING, PONG, Peer, REQUEST, TEXT, frame};
+use super::support::{App, CLOSE, PING, PONG, Peer, REQUEST, TEXT, frame};
 
 /// No limit that a test could meet.
 const UNLIMITED: RateLimits = RateLimits {
@@ -211,4 +211,26 @@ fn frames_that_come_with_the_request_wait_for_the_verdict() {
     assert_eq!(app.gateway.accept(id, None, ""), Ok(true));
     assert_eq!(app.received().1, b"early");
     assert_eq!(app.received().1, b"later");
+}
+
+#[test]
+fn the_socket_ends_as_soon_as_both_close_frames_are_exchanged() {
+    let timeouts = gateway_core::protocol::Timeouts {
+        close_timeout: Duration::from_secs(3600),
+        ..Config::default().timeouts
+    };
+    let mut app = App::start(Config {
+        timeouts,
+        ..Config::default()
+    });
+    let (mut ours_first, id) = app.connect(&[]);
+    assert_eq!(app.gateway.close(id, 4000, ""), Ok(true));
+    app.gateway.flush();
+    assert_eq!(ours_first.close_code(), 4000);
+    ours_first.send_frame(CLOSE, &4000u16.to_be_bytes());
+    assert!(ours_first.end().is_empty());
+    let (mut theirs_first, _) = app.connect(&[]);
+    theirs_first.send_frame(CLOSE, &4000u16.to_be_bytes());
+    assert_eq!(theirs_first.close_code(), 4000);
+    assert!(theirs_first.end().is_empty());
 }
