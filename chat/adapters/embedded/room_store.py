@@ -11,8 +11,8 @@ from ...domain.errors import NotFound
 from ...domain.messages import Position
 from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
+from ..ids import new_epoch, new_id
 from .database import SqliteDatabase
-from .ids import new_epoch, new_id
 from .sql import bounded_limit
 
 _ROOM = "rooms.id, rooms.kind, rooms.name, rooms.epoch"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from ...domain.errors import Unavailable
 from ...domain.users import Session, SessionId, UserId
+from ..ids import new_secret
 from .database import SqliteDatabase
-from .ids import new_secret
 
 LIFETIME_SECONDS = 24 * 3600.0
 _EXTEND_AFTER_SECONDS = 60.0

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from ...domain.errors import Conflict, NotFound
 from ...domain.users import User, UserId, fold_name
+from ..ids import new_id
 from .database import SqliteDatabase
-from .ids import new_id
 from .sql import chunks, marks
 
 
