@@ -70,6 +70,27 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (default 600)
 			tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
+.PHONY: bench
+bench: bench-build ## Measure against the floor, about 20 minutes; BENCH='--quick' or other options
+	$(BIN)/python -m bench run $(BENCH)
+
+.PHONY: bench-build
+bench-build: build
+	$(BIN)/maturin develop --quiet --release --extras bench
+	cargo build --quiet --release --manifest-path bench/load/Cargo.toml
+
+.PHONY: bench-peers
+bench-peers: ## Install the servers to compare with: Python, and Node and Go where they are there
+	$(PYTHON) -m venv bench/peers/.venv
+	PIP_CONSTRAINT= bench/peers/.venv/bin/pip install --quiet --requirement bench/peers/requirements.txt
+	-cd bench/peers/node && npm install --silent --no-audit --no-fund
+	-cd bench/peers/centrifuge && go build -o centrifuge .
+
+.PHONY: bench-micro
+bench-micro: bench-build ## Measure the engine's parts by themselves
+	cargo bench --quiet --bench micro
+	$(BIN)/python -m bench.micro.events
+
 .PHONY: wheel
 wheel: $(BIN)/python ## Build the wheel into dist/
 	$(BIN)/pip install --quiet maturin
