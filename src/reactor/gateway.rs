@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use crate::error::UsageError;
 use crate::hub::{Encoding, Outgoing, Publication};
-use crate::protocol::handshake::{self, Request};
+use crate::protocol::handshake;
 use crate::protocol::{Shared, close};
 
 use super::admission::Admission;
 use super::mailbox::{Command, Commands, Event, Events};
+use super::standings::Standings;
 use super::stats::Published;
 use super::{Common, Config, ConnectionId, MAX_REACTORS, Reactor, Stats, listener};
 
@@ -42,10 +43,7 @@ pub struct Gateway {
     /// For framing only.
     shared: Shared,
     unsent_bytes: usize,
-    /// Connections that the caller has been told of, by reactor and slot.
-    standings: Vec<Vec<Entry>>,
-    /// What those asked for that wait for a verdict.
-    asked: HashMap<ConnectionId, Arc<Request>>,
+    standings: Standings,
     /// Reactors that have not emptied since draining began.
     draining: usize,
 }
@@ -55,21 +53,6 @@ struct Handle {
     published: Arc<Published>,
     unsent: Vec<Command>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Clone, Copy)]
-struct Entry {
-    id: ConnectionId,
-    standing: Standing,
-}
-
-/// What the caller may do with a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Asked,
-    Open,
-    /// Closed by us, or gone.
-    Over,
 }
 
 impl Gateway {
@@ -93,8 +76,7 @@ impl Gateway {
             reactors: Vec::new(),
             encodings: HashMap::new(),
             unsent_bytes: 0,
-            standings: vec![Vec::new(); count],
-            asked: HashMap::new(),
+            standings: Standings::new(count),
             draining: 0,
         };
         for (index, socket) in sockets.into_iter().enumerate() {
@@ -138,12 +120,6 @@ impl Gateway {
         }
     }
 
-    /// Whether commands wait to be handed over.
-    #[must_use]
-    pub fn has_unsent(&self) -> bool {
-        self.reactors.iter().any(|reactor| !reactor.unsent.is_empty())
-    }
-
     /// Completes a handshake; false if the connection has gone.
     pub fn accept(
         &mut self,
@@ -151,20 +127,14 @@ impl Gateway {
         subprotocol: Option<&str>,
         encoding: &str,
     ) -> Result<bool, UsageError> {
-        if !self.may_answer(id)? {
+        if !self.standings.may_answer(id)? {
             return Ok(false);
         }
-        let offered = |name| {
-            self.asked
-                .get(&id)
-                .is_some_and(|request| request.subprotocols.iter().any(|s| s == name))
-        };
-        if !subprotocol.is_none_or(offered) {
+        if !subprotocol.is_none_or(|name| self.standings.has_offered(id, name)) {
             return Err(UsageError("the subprotocol was not offered"));
         }
         let encoding = self.encoding(encoding)?;
-        self.asked.remove(&id);
-        self.set_standing(id, Standing::Open);
+        self.standings.open(id);
         self.command(
             id,
             Command::Accept {
@@ -185,18 +155,17 @@ impl Gateway {
         body: &[u8],
     ) -> Result<bool, UsageError> {
         let response = handshake::refuse(status, headers, body)?;
-        if !self.may_answer(id)? {
+        if !self.standings.may_answer(id)? {
             return Ok(false);
         }
-        self.asked.remove(&id);
-        self.set_standing(id, Standing::Over);
+        self.standings.end(id);
         self.command(id, Command::Reject { id, response });
         Ok(true)
     }
 
     /// Queues one message; false if the connection has gone.
     pub fn send(&mut self, id: ConnectionId, payload: &[u8], is_text: bool) -> Result<bool, UsageError> {
-        if !self.may_use(id)? {
+        if !self.standings.may_use(id)? {
             return Ok(false);
         }
         let message = self.frame(payload, is_text);
@@ -207,10 +176,10 @@ impl Gateway {
     /// Starts the closing handshake; false if the connection has gone.
     pub fn close(&mut self, id: ConnectionId, code: u16, reason: &str) -> Result<bool, UsageError> {
         close::check(code, reason)?;
-        if !self.may_use(id)? {
+        if !self.standings.may_use(id)? {
             return Ok(false);
         }
-        self.set_standing(id, Standing::Over);
+        self.standings.end(id);
         self.command(
             id,
             Command::Close {
@@ -225,7 +194,7 @@ impl Gateway {
     /// Adds a subscription; false if the connection has gone.
     pub fn subscribe(&mut self, id: ConnectionId, topic: &str) -> Result<bool, UsageError> {
         check_topic(topic)?;
-        if !self.may_use(id)? {
+        if !self.standings.may_use(id)? {
             return Ok(false);
         }
         self.command(
@@ -241,7 +210,7 @@ impl Gateway {
     /// Ends a subscription; false if the connection has gone.
     pub fn unsubscribe(&mut self, id: ConnectionId, topic: &str) -> Result<bool, UsageError> {
         check_topic(topic)?;
-        if !self.may_use(id)? {
+        if !self.standings.may_use(id)? {
             return Ok(false);
         }
         self.command(
@@ -332,30 +301,11 @@ impl Gateway {
         self.command_all(|| Command::Panic);
     }
 
-    /// Updates what is known about a connection; false for events that end here.
+    /// Keeps the standings up to date; false for events that end here.
     fn note(&mut self, event: &Event) -> bool {
         match event {
-            Event::Opened { id, request, .. } => {
-                self.asked.insert(*id, Arc::clone(request));
-                let standings = &mut self.standings[id.reactor()];
-                if id.slot() >= standings.len() {
-                    standings.resize(
-                        id.slot() + 1,
-                        Entry {
-                            id: *id,
-                            standing: Standing::Over,
-                        },
-                    );
-                }
-                standings[id.slot()] = Entry {
-                    id: *id,
-                    standing: Standing::Asked,
-                };
-            }
-            Event::Closed { id, .. } => {
-                self.asked.remove(id);
-                self.set_standing(*id, Standing::Over);
-            }
+            Event::Opened { id, request, .. } => self.standings.ask(*id, Arc::clone(request)),
+            Event::Closed { id, .. } => self.standings.end(*id),
             Event::Empty => {
                 self.draining = self.draining.saturating_sub(1);
                 return false;
@@ -363,42 +313,6 @@ impl Gateway {
             Event::Received { .. } | Event::Drained { .. } | Event::Http { .. } => {}
         }
         true
-    }
-
-    fn standing(&self, id: ConnectionId) -> Standing {
-        let entry = self
-            .standings
-            .get(id.reactor())
-            .and_then(|standings| standings.get(id.slot()));
-        entry
-            .filter(|entry| entry.id == id)
-            .map_or(Standing::Over, |entry| entry.standing)
-    }
-
-    fn set_standing(&mut self, id: ConnectionId, standing: Standing) {
-        let entry = self
-            .standings
-            .get_mut(id.reactor())
-            .and_then(|standings| standings.get_mut(id.slot()));
-        if let Some(entry) = entry.filter(|entry| entry.id == id) {
-            entry.standing = standing;
-        }
-    }
-
-    fn may_answer(&self, id: ConnectionId) -> Result<bool, UsageError> {
-        match self.standing(id) {
-            Standing::Asked => Ok(true),
-            Standing::Open => Err(UsageError("the handshake has been accepted already")),
-            Standing::Over => Ok(false),
-        }
-    }
-
-    fn may_use(&self, id: ConnectionId) -> Result<bool, UsageError> {
-        match self.standing(id) {
-            Standing::Asked => Err(UsageError("the handshake has not been accepted yet")),
-            Standing::Open => Ok(true),
-            Standing::Over => Ok(false),
-        }
     }
 
     fn encoding(&mut self, name: &str) -> Result<Encoding, UsageError> {

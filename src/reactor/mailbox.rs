@@ -1,10 +1,9 @@
 //! Commands from the application in, events to the application out: batches, with one wake-up for each.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use mio::Waker;
 use crate::hub::{Encoding, Outgoing, Publication};
 use crate::protocol::handshake::Request;
 
+use super::signal::Signal;
 use super::{Config, ConnectionId};
 
 /// What the application asks a reactor to do. The caller's side has checked it.
@@ -280,56 +280,6 @@ impl Events {
         if !mem::replace(&mut waiting.signalled, true) {
             self.signal.set();
         }
-    }
-}
-
-/// A descriptor that is readable while set: an eventfd, elsewhere than on Linux a socket pair.
-struct Signal {
-    read: File,
-    #[cfg(not(target_os = "linux"))]
-    write: File,
-}
-
-impl Signal {
-    #[cfg(target_os = "linux")]
-    fn new() -> io::Result<Self> {
-        use std::os::fd::FromRawFd;
-        // SAFETY: takes no pointer; the result is checked below.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` is open and belongs to nobody else.
-        let read = unsafe { File::from_raw_fd(fd) };
-        Ok(Self { read })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn new() -> io::Result<Self> {
-        let (read, write) = std::os::unix::net::UnixStream::pair()?;
-        read.set_nonblocking(true)?;
-        write.set_nonblocking(true)?;
-        Ok(Self {
-            read: File::from(OwnedFd::from(read)),
-            write: File::from(OwnedFd::from(write)),
-        })
-    }
-
-    fn fd(&self) -> RawFd {
-        self.read.as_raw_fd()
-    }
-
-    fn set(&self) {
-        #[cfg(target_os = "linux")]
-        let mut end = &self.read;
-        #[cfg(not(target_os = "linux"))]
-        let mut end = &self.write;
-        // Eight bytes are what an eventfd takes. It fails only if the signal is set already.
-        let _ = end.write(&1u64.to_ne_bytes());
-    }
-
-    fn clear(&self) {
-        let _ = (&self.read).read(&mut [0; 64]);
     }
 }
 

@@ -11,8 +11,8 @@
 //!    are cut into slices, between which the reactor polls again.
 //! 5. Deadlines that have passed are acted on.
 //!
-//! By concern: `stream` is the record of a connection, `receive` the way in, `send` the way out, `closing` the end,
-//! `deadlines` the clock, `commands` the application's will.
+//! By concern: `stream` is the record of a connection, `receive` the way in, `send` and `sender` the way out,
+//! `closing` the end, `deadlines` the clock, `commands` the application's will.
 
 use std::collections::VecDeque;
 use std::io;
@@ -38,6 +38,9 @@ mod outbox;
 mod rate;
 mod receive;
 mod send;
+mod sender;
+mod signal;
+mod standings;
 mod stats;
 mod stream;
 mod timers;
@@ -55,7 +58,8 @@ use id::MAX_SLOTS;
 use listener::{Listener, turn_away};
 use mailbox::{Command, Commands, Events};
 use rate::Rate;
-use send::{DirtyQueues, Sender};
+use send::DirtyQueues;
+use sender::Sender;
 use stats::Published;
 use stream::Stream;
 use timers::Timers;

@@ -1,16 +1,13 @@
 //! The way out: frames to outboxes, and each dirty outbox to its socket once a turn.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use crate::hub::{Frames, Outgoing, Publication};
 
-use crate::hub::{Batch, Frames, Outgoing, Publication};
-
-use super::outbox::{Arena, MAX_SEND_BYTES, Run};
-use super::stream::{Queued, State, Stream};
-use super::{Config, Event, Reactor};
+use super::sender::Offer;
+use super::stream::{Queued, Stream};
+use super::{Event, Reactor};
 
 /// Close code of our own: the peer may reconnect and resume.
 const SLOW_CONSUMER: u16 = 4008;
@@ -20,134 +17,6 @@ const BULK_SUBSCRIBERS: usize = 512;
 const SLICE: usize = 512;
 /// What is left of a slice for sweeps when the others would take all of it.
 const LEAST_BULK: usize = 64;
-
-/// The bytes on their way out of one reactor.
-#[derive(Default)]
-pub struct Sender {
-    pub arena: Arena,
-    run: Run,
-    scratch: Vec<u8>,
-    pub bytes_out: u64,
-}
-
-/// What became of a frame at an outbox.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offer {
-    Queued,
-    /// Above the soft limit.
-    NoRoom,
-    /// It would pass the hard limit.
-    Overflow,
-}
-
-/// What became of consecutive publications at an outbox.
-#[derive(Default)]
-struct Outcome {
-    queued: u64,
-    dropped: u64,
-    /// The lowest position that there was no room for.
-    missed: Option<u64>,
-    overflow: bool,
-}
-
-impl Sender {
-    /// Queues a frame of the protocol or of the handshake: no limit applies.
-    pub fn push(&mut self, stream: &mut Stream, frame: Bytes) {
-        stream.outbox.push(frame, &mut self.arena);
-    }
-
-    /// Queues a message, if the limits allow it; above the soft limit only if it `must` be.
-    fn offer(&mut self, stream: &mut Stream, frame: &Bytes, must: bool, config: &Config) -> Offer {
-        self.make_room(stream, frame.len(), config);
-        if !must && stream.outbox.bytes() > config.soft_outbox_bytes {
-            return Offer::NoRoom;
-        }
-        if stream.outbox.bytes() + frame.len() > config.max_outbox_bytes {
-            return Offer::Overflow;
-        }
-        stream.outbox.push(frame.clone(), &mut self.arena);
-        Offer::Queued
-    }
-
-    /// Queues what is published: in one piece where that cannot pass the soft limit, else one by one.
-    fn offer_batch(&mut self, stream: &mut Stream, batch: &Batch, config: &Config) -> Outcome {
-        self.make_room(stream, batch.joined.len(), config);
-        if stream.outbox.bytes() + batch.joined.len() <= config.soft_outbox_bytes {
-            stream.outbox.push(batch.joined.clone(), &mut self.arena);
-            return Outcome {
-                queued: batch.frames.len() as u64,
-                ..Outcome::default()
-            };
-        }
-        let mut outcome = Outcome::default();
-        for (position, frame) in &batch.frames {
-            // Once a message with a position is missed, those behind it are missed, too.
-            let offer = match outcome.missed {
-                None => self.offer(stream, frame, false, config),
-                Some(_) => Offer::NoRoom,
-            };
-            match (offer, position) {
-                (Offer::Queued, _) => outcome.queued += 1,
-                (Offer::Overflow, _) => outcome.overflow = true,
-                (Offer::NoRoom, None) => outcome.dropped += u64::from(outcome.missed.is_none()),
-                (Offer::NoRoom, Some(position)) => {
-                    outcome.missed = Some(outcome.missed.map_or(*position, |lowest| lowest.min(*position)));
-                }
-            }
-        }
-        outcome
-    }
-
-    /// Sends what waits if the soft limit is near: what the socket takes at once does not count. A burst is no
-    /// sign of a slow peer.
-    fn make_room(&mut self, stream: &mut Stream, len: usize, config: &Config) {
-        while stream.outbox.bytes() + len > config.soft_outbox_bytes
-            && !stream.blocked
-            && !stream.outbox.is_empty()
-        {
-            if self.write(stream).is_err() {
-                return; // the error comes back when the outbox is flushed
-            }
-        }
-    }
-
-    /// Appends what the protocol has to say, unless the peer does not even take what is there.
-    fn fetch_control_frames(&mut self, stream: &mut Stream) {
-        if let State::Open(protocol) = &mut stream.state
-            && protocol.has_data_to_send()
-            && stream.outbox.bytes() < MAX_SEND_BYTES
-        {
-            self.scratch.clear();
-            protocol.data_to_send(&mut self.scratch);
-            stream
-                .outbox
-                .push(Bytes::copy_from_slice(&self.scratch), &mut self.arena);
-        }
-    }
-
-    /// One send of what waits, `MAX_SEND_BYTES` at most.
-    fn write(&mut self, stream: &mut Stream) -> io::Result<()> {
-        let front = stream.outbox.front(&self.arena, &mut self.run);
-        if front.is_empty() {
-            return Ok(());
-        }
-        let len = front.len();
-        match stream.socket.write(front) {
-            Ok(n) => {
-                stream.blocked = n < len;
-                stream.outbox.advance(n, &mut self.arena);
-                self.bytes_out += n as u64;
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                stream.blocked = true;
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
 
 /// The streams with something to send.
 #[derive(Default)]
@@ -275,7 +144,7 @@ impl Reactor {
                 bulk -= 1;
             }
         }
-        self.sender.run.clear();
+        self.sender.forget_run();
     }
 
     /// One send to one stream, and what follows from it.
