@@ -9,7 +9,8 @@ joins.py           join, resume, leave, removal
 answers.py         what goes back to it, batched
 feeds.py           the rooms that this node listens to
 room_feed.py       one room's order and gaps
-recent.py          what a brief absence missed
+backlog.py         what its subscribers were sent last, and the way further back
+recent.py          messages at hand, bounded
 subscriptions.py   the broker's channels
 recheck.py         who may still be here, after events were lost
 fields.py          commands, read strictly

@@ -130,7 +130,7 @@ class Feeds:
     def sweep(self, now: float) -> None:
         """Leaves rooms that nobody has listened to for a while, and forgets old messages."""
         for room, place in list(self._places.items()):
-            place.feed.shrink(now)
+            place.feed.backlog.shrink(now)
             if place.is_open and place.feed.idle and now - place.idle_since >= self._config.feed_linger_seconds:
                 del self._places[room]
                 place.feed.close()

@@ -53,7 +53,7 @@ class Joins:
             surplus = True
             try:
                 if since is not None:
-                    await feed.reach(since)
+                    await feed.backlog.reach(since)
                 if session.joining is None or session.closed:
                     raise NotFound("no such room")
                 surplus = room in session.rooms
@@ -89,7 +89,8 @@ class Joins:
         self, session: Session, feed: RoomFeed, number: int, since: Position | None, role: Role, answers: Answers
     ) -> None:
         """Answer, missed messages and subscription, in one step."""
-        missed = feed.missed(since) if since is not None else None
+        backlog = feed.backlog
+        missed = backlog.missed(since) if since is not None else None
         if missed and not session.may_recover(sum(item.size for item in missed), trio.current_time(), self._config):
             missed = None
         recovered = missed is not None
@@ -97,9 +98,9 @@ class Joins:
             pushes.answer(
                 number,
                 {
-                    "epoch": feed.epoch,
-                    "seq": since.seq if since is not None and recovered else feed.seq,
-                    "top": feed.seq,
+                    "epoch": backlog.epoch,
+                    "seq": since.seq if since is not None and recovered else backlog.seq,
+                    "top": backlog.seq,
                     "recovered": recovered,
                     "members_online": feed.online,
                     "role": str(role),
@@ -139,8 +140,8 @@ class Joins:
             room = RoomId(topic)
             feed = self._feeds.of(room)
             if feed is not None and room in session.rooms:
-                first = min(position, feed.seq)
-                gap = pushes.gap(room, feed.epoch, first, feed.seq)
+                last = feed.backlog.seq
+                gap = pushes.gap(room, feed.backlog.epoch, min(position, last), last)
                 self._gateway.send(session.connection, session.codec.encode(gap))
                 self._gateway.subscribe(session.connection, topic)
 

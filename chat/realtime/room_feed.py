@@ -5,50 +5,43 @@
                 is above             held; after a moment the store is asked once for what is missing
                 has another epoch    held; the store says which epoch holds
 
-What came from the broker and what came from the store meet in `_deliver`, the only place where a position rises.
+What came from the broker and what came from the store meet in `_deliver`, the only place where a position
+rises; and only `_heal`, alone for its room, ever changes the epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
-import msgspec
 import structlog
 import trio
 
 from gateway_core.gateway import Gateway
 
 from ..domain.errors import ChatError
-from ..domain.messages import Message, Position
+from ..domain.messages import Position
 from ..domain.rooms import RoomId
-from ..domain.users import UserId
 from ..ports.message_store import MessageStore
 from ..services import events
 from . import pushes
+from .backlog import READ_MESSAGES, Backlog, NamesOf
 from .codecs import Codec
 from .config import RealtimeConfig
 from .pushes import WireMap
-from .recent import Delivered, Recent
+from .recent import Delivered
 
-READ_MESSAGES = 200
-"""Asked of the store at a time."""
 _PATIENCE = 10
 """Answers without the missing message until the store is believed rather than the event that named it."""
-_ENVELOPE_BYTES = 200
-"""Of a message push around its body, about."""
 
 _log = structlog.get_logger(__name__)
 
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
-NamesOf = Callable[[Sequence[UserId]], Awaitable[dict[UserId, str]]]
 
 
 class RoomFeed:
     """Orders the events of one room and publishes them to its local subscribers.
 
     Opened with the room's position, after the broker's channel is subscribed; what arrives before is held.
-    All methods but `reach` are synchronous: a caller that sees `seq` and subscribes in the same step
-    misses nothing and gets nothing twice.
     """
 
     def __init__(
@@ -63,14 +56,12 @@ class RoomFeed:
     ) -> None:
         """`spawn` runs a task that outlives the caller; `names` looks up display names."""
         self.room = room
-        self.epoch = ""
-        self.seq = 0
-        """The last position delivered."""
+        self.backlog = Backlog(room, messages, names, config)
+        """What was delivered last, and the position."""
         self.online = 0
         """Users online, as last heard."""
         self._gateway = gateway
         self._messages = messages
-        self._names = names
         self._config = config
         self._spawn = spawn
         self._subscribers: dict[Codec, int] = {}
@@ -81,10 +72,9 @@ class RoomFeed:
         self._early: dict[int, tuple[events.Posted, int]] = {}
         self._changes: dict[int, events.Edited | events.Deleted] = {}
         """The last change of each message that is not delivered yet."""
+        self._epoch_in_doubt = False
         self._strangers: list[tuple[events.Posted, int]] = []
         """Messages of another epoch than ours."""
-        self._recent = Recent(config.max_recovery_messages, config.max_recovery_bytes, config.recent_seconds)
-        self._reading = trio.Lock()
 
     # Subscribers
 
@@ -109,11 +99,10 @@ class RoomFeed:
 
     def open(self, position: Position, online: int) -> None:
         """Starts behind `position`, which was read after the channel was subscribed."""
-        self.epoch = position.epoch
-        self.seq = position.seq
+        self.backlog.start(position)
         self.online = online
         self._open = True
-        self._changes = {seq: change for seq, change in self._changes.items() if seq > self.seq}
+        self._changes = {seq: change for seq, change in self._changes.items() if seq > position.seq}
         held, self._early = self._early, {}
         for event, size in held.values():
             self.posted(event, size)
@@ -128,23 +117,23 @@ class RoomFeed:
         """A message was committed; `size` is the event's in bytes."""
         if not self._open:
             self._hold(event, size)
-        elif event.epoch != self.epoch:
+        elif event.epoch != self.backlog.epoch:
+            self._doubt_epoch()
             if len(self._strangers) < self._config.max_early_events:
                 self._strangers.append((event, size))
-            self._heal_soon()
-        elif event.seq == self.seq + 1:
-            self._deliver(event.seq, pushes.posted(event), size)
+        elif event.seq == self.backlog.seq + 1:
+            self._deliver(Delivered(event.seq, pushes.posted(event), size, trio.current_time()))
             if self._early:
                 self._deliver_early()
-        elif event.seq > self.seq:
+        elif event.seq > self.backlog.seq:
             self._hold(event, size)
             self._heal_soon()
 
     def changed(self, event: events.Edited | events.Deleted) -> None:
         """A message was edited or deleted; a change of one that is not delivered yet waits for it."""
-        if self._open and event.epoch != self.epoch:
+        if self._open and event.epoch != self.backlog.epoch:
             return
-        if self._open and event.seq <= self.seq:
+        if self._open and event.seq <= self.backlog.seq:
             self._change(event)
         elif len(self._changes) < self._config.max_early_events:
             known = self._changes.setdefault(event.seq, event)
@@ -163,70 +152,20 @@ class RoomFeed:
             self._gateway.publish(self.room, variants, position=position)
 
     def compare(self, position: Position) -> None:
-        """What the store says: a feed that is behind it fetches what it lacks."""
+        """What the store said a moment ago: a feed that is behind it fetches what it lacks."""
         if not self._open:
             return
-        if position.epoch != self.epoch:
-            self._reset(position)
-        elif position.seq > self.seq:
+        if position.epoch != self.backlog.epoch:
+            self._doubt_epoch()
+        elif position.seq > self.backlog.seq:
             self._top = max(self._top, position.seq)
             self._heal_soon()
 
-    # What a client has missed
-
-    def missed(self, since: Position) -> list[Delivered] | None:
-        """Every message above `since`, oldest first; None if that is not certain or not at hand."""
-        if since.epoch != self.epoch or since.seq > self.seq:
-            return None
-        return [] if since.seq == self.seq else self._recent.after(since.seq)
-
-    async def reach(self, since: Position) -> None:
-        """Reads what is needed to answer `missed(since)`, once for all who ask, unless it is too much.
-
-        Raises: Unavailable.
-        """
-        if self.missed(since) is not None:
-            return
-        async with self._reading:
-            while self._reachable(since) and await self._read_older(self._oldest):
-                pass
-
-    @property
-    def _oldest(self) -> int:
-        oldest = self._recent.oldest
-        return self.seq + 1 if oldest is None else oldest
-
-    def _reachable(self, since: Position) -> bool:
-        """Whether reading older messages leads to `since`."""
-        if not self._open or since.epoch != self.epoch or self.seq - since.seq > self._config.max_recovery_messages:
-            return False
-        return since.seq + 1 < self._oldest and not self._recent.full
-
-    async def _read_older(self, oldest: int) -> bool:
-        """Adds the messages just below `oldest` to those at hand; False if the store has not got them all."""
-        epoch = self.epoch
-        after = max(0, oldest - 1 - READ_MESSAGES)
-        stored = await self._messages.read_after(self.room, after, oldest - 1 - after)
-        if [message.seq for message in stored] != list(range(after + 1, oldest)):
-            return False
-        delivered = await self._delivered(stored)
-        if self._oldest == oldest and self.epoch == epoch:
-            self._recent.prepend(reversed(delivered))
-        return True
-
-    def shrink(self, now: float) -> None:
-        """Forgets messages that are too old to be asked for."""
-        self._recent.shrink(now)
-
     # Delivery
 
-    def _deliver(self, seq: int, push: WireMap, size: int) -> None:
-        self._remember_and_publish(Delivered(seq, push, size, trio.current_time()))
-
-    def _remember_and_publish(self, delivered: Delivered) -> None:
+    def _deliver(self, delivered: Delivered) -> None:
         seq = delivered.seq
-        self.seq = seq
-        self._recent.append(delivered)
+        self.backlog.append(delivered)
         if self._subscribers:
             variants = {codec.name: delivered.frame(codec) for codec in self._subscribers}
             self._gateway.publish(self.room, variants, position=seq)
@@ -235,12 +174,12 @@ class RoomFeed:
 
     def _deliver_early(self) -> None:
         """Delivers held messages for as long as they follow."""
-        while (held := self._early.pop(self.seq + 1, None)) is not None:
+        while (held := self._early.pop(self.backlog.seq + 1, None)) is not None:
             event, size = held
-            self._deliver(event.seq, pushes.posted(event), size)
+            self._deliver(Delivered(event.seq, pushes.posted(event), size, trio.current_time()))
 
     def _change(self, event: events.Edited | events.Deleted) -> None:
-        self._recent.change(event)
+        self.backlog.change(event)
         push = pushes.edited(event) if isinstance(event, events.Edited) else pushes.deleted(event)
         self.publish(push, position=event.seq)
 
@@ -249,17 +188,11 @@ class RoomFeed:
         if len(self._early) < self._config.max_early_events:
             self._early[event.seq] = (event, size)
 
-    def _reset(self, position: Position) -> None:
-        """The history begins a new life: everything known of the old one is void."""
-        self.epoch = position.epoch
-        self.seq = self._top = position.seq
-        self._early.clear()
-        self._changes.clear()
-        self._recent.clear()
-        _log.warning("room_epoch_changed", room=self.room, epoch=self.epoch, seq=self.seq)
-        self.publish(pushes.gap(self.room, self.epoch, 1, self.seq), position=self.seq)
-
     # Healing
+
+    def _doubt_epoch(self) -> None:
+        self._epoch_in_doubt = True
+        self._heal_soon()
 
     def _heal_soon(self) -> None:
         if not self._healing:
@@ -268,7 +201,7 @@ class RoomFeed:
 
     @property
     def _behind(self) -> bool:
-        return self._open and (self._top > self.seq or bool(self._strangers))
+        return self._open and (self._top > self.backlog.seq or self._epoch_in_doubt)
 
     async def _heal(self) -> None:
         """Fetches what is missing until nothing is; alone in this for its room."""
@@ -277,13 +210,13 @@ class RoomFeed:
         try:
             await trio.sleep(pause)
             while self._behind and patience:
-                before = self.seq
+                before = self.backlog.seq
                 try:
                     await self._catch_up()
                     patience -= 1
                 except ChatError as error:
-                    _log.warning("room_gap_open", room=self.room, seq=self.seq, error=error.code)
-                if self.seq > before:
+                    _log.warning("room_gap_open", room=self.room, seq=before, error=error.code)
+                if self.backlog.seq > before:
                     pause, patience = self._config.hold_seconds, _PATIENCE
                 if self._behind:
                     await trio.sleep(pause)
@@ -295,50 +228,40 @@ class RoomFeed:
 
     async def _catch_up(self) -> None:
         """One try: settles the epoch if it is in doubt, then reads on from the last position."""
-        if self._strangers:
+        if self._epoch_in_doubt:
             position = await self._messages.top(self.room)
-            strangers, self._strangers = self._strangers, []
-            if position.epoch != self.epoch:
-                self._reset(position)
-            for event, size in strangers:
-                if event.epoch == self.epoch:
-                    self.posted(event, size)
-        while self._behind and not self._strangers:
-            epoch = self.epoch
-            stored = await self._messages.read_after(self.room, self.seq, READ_MESSAGES)
-            delivered = await self._delivered(stored)
-            if epoch != self.epoch or not self._take(delivered):
+            self._epoch_in_doubt = False
+            self._settle_epoch(position)
+        while self._behind and not self._epoch_in_doubt:
+            if not self._take(await self.backlog.read(self.backlog.seq, READ_MESSAGES)):
                 break
+
+    def _settle_epoch(self, position: Position) -> None:
+        """A new epoch makes everything known of the old one void; then strangers may be none."""
+        if position.epoch != self.backlog.epoch:
+            self.backlog.start(position)
+            self._top = position.seq
+            self._early.clear()
+            self._changes.clear()
+            _log.warning("room_epoch_changed", room=self.room, epoch=position.epoch, seq=position.seq)
+            self.publish(pushes.gap(self.room, position.epoch, 1, position.seq), position=position.seq)
+        strangers, self._strangers = self._strangers, []
+        for event, size in strangers:
+            if event.epoch == position.epoch:
+                self.posted(event, size)
 
     def _take(self, fetched: list[Delivered]) -> bool:
         """Delivers what follows of `fetched`, then what was held behind it; False if nothing followed."""
-        before = self.seq
+        before = self.backlog.seq
         for delivered in fetched:
-            if delivered.seq == self.seq + 1:
-                self._remember_and_publish(delivered)
+            if delivered.seq == self.backlog.seq + 1:
+                self._deliver(delivered)
         self._deliver_early()
-        self._early = {seq: held for seq, held in self._early.items() if seq > self.seq}
-        return self.seq > before
+        self._early = {seq: held for seq, held in self._early.items() if seq > self.backlog.seq}
+        return self.backlog.seq > before
 
     def _give_up(self) -> None:
         """The store answers and does not have it: then it does not exist; the audit has the last word."""
-        _log.error("room_event_without_message", room=self.room, seq=self.seq, top=self._top)
-        self._top = self.seq
+        _log.error("room_event_without_message", room=self.room, seq=self.backlog.seq, top=self._top)
+        self._top = self.backlog.seq
         self._early.clear()
-
-    async def _delivered(self, stored: Sequence[Message]) -> list[Delivered]:
-        """The pushes of stored messages. A name that cannot be looked up is left empty: order matters more."""
-        try:
-            names = await self._names(list({message.user for message in stored})) if stored else {}
-        except ChatError:
-            names = {}
-        now = trio.current_time()
-        return [
-            Delivered(
-                message.seq,
-                pushes.message_push(self.room, self.epoch, pushes.message(message, names.get(message.user, ""))),
-                _ENVELOPE_BYTES + len(msgspec.msgpack.encode(message.body)),
-                now,
-            )
-            for message in stored
-        ]

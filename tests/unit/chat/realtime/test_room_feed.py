@@ -241,7 +241,7 @@ async def test_who_resumes_gets_the_last_revision(autojump_clock: MockClock, sce
     scene.change(4, revision=2)
     scene.change(4, revision=1)
     scene.feed.changed(events.Deleted(ROOM, "e1", 5, 1, ALICE))
-    missed = scene.feed.missed(Position("e1", 3))
+    missed = scene.feed.backlog.missed(Position("e1", 3))
     assert missed is not None
     assert missed[0].push["body"] == {"text": "revision 2"}
     assert missed[0].push["revision"] == 2
@@ -300,7 +300,13 @@ async def test_the_audit_finds_a_silent_loss_and_a_new_epoch(autojump_clock: Moc
     await settle()
     assert scene.seqs == [4, 5, 6, 7, 8, 9, 10]
     scene.feed.compare(Position("e1", 8))
-    scene.feed.compare(Position("e2", 2))
+    scene.feed.compare(Position("e0", 2))
+    await settle()
+    assert scene.peer.pushes("gap") == []
+    scene.store.epochs[ROOM] = "e2"
+    del scene.store.rooms[ROOM][2:]
+    scene.feed.compare(Position("e2", 1))
+    await settle()
     assert scene.peer.maps[-1] == {"push": "gap", "room": ROOM, "epoch": "e2", "from": 1, "to": 2}
 
 
@@ -326,7 +332,7 @@ async def test_without_subscribers_nothing_is_encoded_and_the_position_still_ris
     assert scene.feed.idle
     scene.post(4)
     assert scene.gateway.published == []
-    assert scene.feed.seq == 4
+    assert scene.feed.backlog.seq == 4
 
 
 # What was missed
@@ -336,10 +342,10 @@ async def test_what_was_missed_is_known_without_a_read_while_it_is_recent(
     autojump_clock: MockClock, scene: Scene
 ) -> None:
     scene.post(4, 5, 6)
-    missed = scene.feed.missed(Position("e1", 4))
+    missed = scene.feed.backlog.missed(Position("e1", 4))
     assert missed is not None
     assert [item.seq for item in missed] == [5, 6]
-    assert scene.feed.missed(Position("e1", 6)) == []
+    assert scene.feed.backlog.missed(Position("e1", 6)) == []
 
 
 @pytest.mark.parametrize("since", [Position("e0", 3), Position("e1", 11), Position("e1", 2**53)])
@@ -347,8 +353,8 @@ async def test_an_impossible_position_is_not_recovered(
     autojump_clock: MockClock, scene: Scene, since: Position
 ) -> None:
     scene.post(4)
-    await scene.feed.reach(since)
-    assert scene.feed.missed(since) is None
+    await scene.feed.backlog.reach(since)
+    assert scene.feed.backlog.missed(since) is None
     assert scene.store.reads == []
 
 
@@ -362,11 +368,11 @@ async def test_older_messages_are_read_once_for_all_who_resume(
 
     async def resume(seq: int) -> None:
         since = Position("e1", seq)
-        await scene.feed.reach(since)
-        missed = scene.feed.missed(since)
+        await scene.feed.backlog.reach(since)
+        missed = scene.feed.backlog.missed(since)
         assert missed is not None
         found.append([item.seq for item in missed])
-        assert found[-1] == list(range(seq + 1, scene.feed.seq + 1))
+        assert found[-1] == list(range(seq + 1, scene.feed.backlog.seq + 1))
 
     async with trio.open_nursery() as resumes:
         for number in range(1000):
@@ -382,8 +388,8 @@ async def test_more_than_may_be_recovered_is_not_read(autojump_clock: MockClock,
     scene = Scene(nursery, stored=2000)
     scene.feed.open(Position("e1", 2000), online=0)
     for seq in (999, 0):
-        await scene.feed.reach(Position("e1", seq))
-        assert scene.feed.missed(Position("e1", seq)) is None
+        await scene.feed.backlog.reach(Position("e1", seq))
+        assert scene.feed.backlog.missed(Position("e1", seq)) is None
     assert scene.store.reads == []
 
 
@@ -392,12 +398,12 @@ async def test_more_bytes_than_may_be_recovered_are_not_kept(autojump_clock: Moc
     for _ in range(500):
         scene.store.commit(ROOM, ALICE, {"text": "x" * 1000})
     scene.feed.open(Position("e1", 500), online=0)
-    await scene.feed.reach(Position("e1", 100))
-    assert scene.feed.missed(Position("e1", 100)) is None
+    await scene.feed.backlog.reach(Position("e1", 100))
+    assert scene.feed.backlog.missed(Position("e1", 100)) is None
     reads = len(scene.store.reads)
-    await scene.feed.reach(Position("e1", 100))
+    await scene.feed.backlog.reach(Position("e1", 100))
     assert len(scene.store.reads) == reads
-    missed = scene.feed.missed(Position("e1", 495))
+    missed = scene.feed.backlog.missed(Position("e1", 495))
     assert missed is not None
     assert [item.seq for item in missed] == [496, 497, 498, 499, 500]
 
@@ -406,28 +412,28 @@ async def test_old_messages_are_forgotten(autojump_clock: MockClock, scene: Scen
     scene.post(4)
     await trio.sleep(100)
     scene.post(5)
-    scene.feed.shrink(trio.current_time())
-    assert scene.feed.missed(Position("e1", 3)) is not None
+    scene.feed.backlog.shrink(trio.current_time())
+    assert scene.feed.backlog.missed(Position("e1", 3)) is not None
     await trio.sleep(30)
-    scene.feed.shrink(trio.current_time())
-    assert scene.feed.missed(Position("e1", 3)) is None
-    assert scene.feed.missed(Position("e1", 4)) is not None
-    await scene.feed.reach(Position("e1", 1))
-    assert scene.feed.missed(Position("e1", 1)) is not None
+    scene.feed.backlog.shrink(trio.current_time())
+    assert scene.feed.backlog.missed(Position("e1", 3)) is None
+    assert scene.feed.backlog.missed(Position("e1", 4)) is not None
+    await scene.feed.backlog.reach(Position("e1", 1))
+    assert scene.feed.backlog.missed(Position("e1", 1)) is not None
 
 
 async def test_a_history_that_was_pruned_is_not_recovered(autojump_clock: MockClock, scene: Scene) -> None:
     scene.feed.open(Position("e1", 10), online=0)
     scene.store.rooms[ROOM][:5] = []
-    await scene.feed.reach(Position("e1", 2))
-    assert scene.feed.missed(Position("e1", 2)) is None
+    await scene.feed.backlog.reach(Position("e1", 2))
+    assert scene.feed.backlog.missed(Position("e1", 2)) is None
 
 
 async def test_a_store_that_is_away_refuses_the_resume(autojump_clock: MockClock, scene: Scene) -> None:
     scene.feed.open(Position("e1", 10), online=0)
     scene.store.is_away = True
     with pytest.raises(Exception, match="away"):
-        await scene.feed.reach(Position("e1", 2))
+        await scene.feed.backlog.reach(Position("e1", 2))
 
 
 # Any schedule
@@ -461,7 +467,7 @@ def test_every_subscriber_sees_seq_rise_by_one_whatever_the_broker_does(seed: in
                 if chance.random() < 0.2:
                     await trio.sleep(chance.random() / 5)
                 if chance.random() < 0.05:
-                    since = Position("e1", max(0, scene.feed.seq - chance.randrange(20)))
+                    since = Position("e1", max(0, scene.feed.backlog.seq - chance.randrange(20)))
                     nursery.start_soon(resume, scene, since, streams)
             scene.store.is_away = False
             scene.post(*pending)
@@ -474,10 +480,10 @@ def test_every_subscriber_sees_seq_rise_by_one_whatever_the_broker_does(seed: in
 
     async def resume(scene: Scene, since: Position, streams: list[tuple[int, FakePeer]]) -> None:
         try:
-            await scene.feed.reach(since)
+            await scene.feed.backlog.reach(since)
         except Exception:
             return
-        missed = scene.feed.missed(since)
+        missed = scene.feed.backlog.missed(since)
         if missed is not None:
             peer = scene.subscriber(random.Random(since.seq).choice(["chat.v1.json", "chat.v1.cbor"]))
             for item in missed:
