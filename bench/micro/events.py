@@ -1,4 +1,4 @@
-"""What crossing between Rust and Python costs: events up, commands down. `python -m bench.micro.events`
+"""What crossing between Rust and Python costs, events up and commands down: `python -m bench.micro.events`.
 
 Without trio and without waiting: messages are sent first, then taken in batches, and only the taking is timed.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway_core import ConnectionId, GatewayConfig, Opened
 from gateway_core._native import NativeGateway
+from gateway_core.gateway import Payload
 
 MESSAGES = 20_000
 BATCH = 4_096
@@ -48,7 +49,7 @@ def _measure(engine: NativeGateway, peer: socket.socket, connection: ConnectionI
     for size in (128, 1_024):
         _print(f"take a Received event of {size} B", min(_receive(engine, peer, size) for _ in range(5)))
     payload = b"x" * 128
-    variants = {"": payload, "chat.v1.json": "x" * 128}
+    variants: dict[str, Payload] = {"": payload, "chat.v1.json": "x" * 128}
     engine.flush()
     for name, command in {
         "send 128 B to a connection that has gone": lambda: engine.send(0, payload),

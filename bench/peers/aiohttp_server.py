@@ -20,7 +20,8 @@ async def handler(request: web.Request) -> web.WebSocketResponse:
             if message.type is not WSMsgType.BINARY:
                 continue
             if options.mode == "broadcast":
-                await asyncio.gather(*(other.send_bytes(message.data) for other in connections))
+                for other in list(connections):
+                    await other.send_bytes(message.data)
             elif options.mode == "echo":
                 await connection.send_bytes(message.data)
             elif (answer := sink.answer(message.data)) is not None:

@@ -236,3 +236,40 @@ const WORDS: [&str; 128] = [
     "12:30",
     ":-)",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_known_by_its_number_in_every_process() {
+        let (mut here, mut there) = (Content::new(300), Content::new(300));
+        let message = here.message(7, 0x1234).to_vec();
+        assert_eq!(message.len(), 300);
+        assert_eq!(there.check(&message).ok(), Some((7, 0x1234)));
+        assert!(serde_json::from_slice::<serde_json::Value>(&message).is_ok());
+    }
+
+    #[test]
+    fn any_byte_but_the_time_is_checked() {
+        let mut content = Content::new(MIN_BYTES + 20);
+        let message = content.message(7, 0x1234).to_vec();
+        for at in (0..message.len()).filter(|at| !(TIME_AT..TIME_AT + HEX).contains(at)) {
+            let mut other = message.clone();
+            other[at] ^= 1;
+            assert!(content.check(&other).is_err(), "byte {at}");
+        }
+        assert!(content.check(&message[1..]).is_err());
+        assert!(content.check(b"").is_err());
+    }
+
+    #[test]
+    fn numbers_survive_as_digits() {
+        for number in [0, 1, u64::MAX] {
+            let mut digits = [0; HEX];
+            write_hex(number, &mut digits);
+            assert_eq!(read_hex(&digits), Some(number));
+        }
+        assert_eq!(read_hex(b"00000000000000g0"), None);
+    }
+}

@@ -101,3 +101,62 @@ fn inflate<'a>(window: &mut Decompress, payload: &[u8], out: &'a mut [u8]) -> Re
     }
     Ok(&out[..usize::try_from(window.total_out() - before).unwrap_or(0)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compress, Compression, FlushCompress};
+
+    fn deflate(window: &mut Compress, message: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4096);
+        window
+            .compress_vec(message, &mut out, FlushCompress::Sync)
+            .expect("it fits");
+        out.truncate(out.len() - TAIL.len());
+        out
+    }
+
+    #[test]
+    fn with_context_takeover_each_connection_has_its_window() {
+        let mut inflater = Inflater::new();
+        let mut server = Compress::new(Compression::default(), false);
+        let frames: Vec<_> = (0..3)
+            .map(|_| deflate(&mut server, b"the same words again"))
+            .collect();
+        assert!(frames[1].len() < frames[0].len());
+        for mut connection in [
+            Inflate::agreed(Some("permessage-deflate")),
+            Inflate::agreed(Some("permessage-deflate")),
+        ] {
+            for frame in &frames {
+                let message = inflater.inflate(&mut connection, frame);
+                assert_eq!(message.ok().as_deref(), Some(&b"the same words again"[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn without_it_equal_frames_are_inflated_once() {
+        let mut inflater = Inflater::new();
+        let mut connection = Inflate::agreed(Some("permessage-deflate; server_no_context_takeover"));
+        let frame = deflate(&mut Compress::new(Compression::default(), false), b"hello");
+        let first = inflater
+            .inflate(&mut connection, &frame)
+            .ok()
+            .expect("it inflates");
+        let again = inflater
+            .inflate(&mut connection, &frame)
+            .ok()
+            .expect("it inflates");
+        assert_eq!(&*first, b"hello");
+        assert!(Rc::ptr_eq(&first, &again));
+    }
+
+    #[test]
+    fn what_was_not_agreed_or_does_not_inflate_is_the_servers_fault() {
+        let mut inflater = Inflater::new();
+        assert!(inflater.inflate(&mut Inflate::agreed(None), b"\x03\x00").is_err());
+        let mut connection = Inflate::agreed(Some("permessage-deflate; server_no_context_takeover"));
+        assert!(inflater.inflate(&mut connection, b"\xff\xff\xff").is_err());
+    }
+}

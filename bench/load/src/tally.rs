@@ -151,3 +151,28 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_lost_and_a_repetition_doubled() {
+        let mut tally = Tally::new();
+        let mut last = 0;
+        for seq in [1, 2, 5, 5, 4, 6] {
+            tally.delivered(&mut last, seq, None);
+        }
+        assert_eq!((tally.lost, tally.doubled, last), (2, 2, 6));
+    }
+
+    #[test]
+    fn two_sockets_are_judged_apart() {
+        let mut tally = Tally::new();
+        let (mut one, mut other) = (0, 0);
+        tally.delivered(&mut one, 1, Some(clock()));
+        tally.delivered(&mut other, 1, Some(clock()));
+        tally.delivered(&mut one, 2, Some(clock()));
+        assert_eq!((tally.lost, tally.doubled, tally.deliveries), (0, 0, 3));
+    }
+}

@@ -134,3 +134,43 @@ pub fn response(buf: &[u8]) -> Result<Option<Response<'_>>, Broken> {
         extensions: header("sec-websocket-extensions"),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_parsed_once_they_are_whole() {
+        let frame = [0x81, 3, b'a', b'b', b'c', 0x82];
+        for cut in 0..5 {
+            assert!(parse(&frame[..cut]).is_ok_and(|frame| frame.is_none()));
+        }
+        let found = parse(&frame).ok().flatten().expect("it is whole");
+        assert_eq!(
+            (found.opcode, found.start, found.end, found.deflated),
+            (1, 2, 5, false)
+        );
+    }
+
+    #[test]
+    fn a_server_must_not_mask_fragment_or_use_reserved_bits() {
+        for wrong in [[0x81, 0x83], [0x01, 3], [0xa1, 3]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_needs_the_proof() {
+        let good =
+            b"HTTP/1.1 101 Switching Protocols\r\nsec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+                     Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n\x81";
+        let found = response(good).ok().flatten().expect("it is whole");
+        assert_eq!(
+            (found.head, found.extensions),
+            (good.len() - 1, Some("permessage-deflate"))
+        );
+        assert!(response(&good[..40]).is_ok_and(|found| found.is_none()));
+        assert!(response(b"HTTP/1.1 403 Forbidden\r\n\r\n").is_err());
+        assert!(response(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").is_err());
+    }
+}

@@ -37,3 +37,28 @@ pub fn number(json: &[u8], before: &[u8]) -> Option<u64> {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_are_found_alone_and_in_arrays() {
+        let frame =
+            br#"[{"push":"message","room":"a","seq":7},{"re":1,"ok":{}},{"push":"typing","room":"b"}]"#;
+        let found: Vec<_> = pushes(frame).collect();
+        assert_eq!(
+            found.iter().map(|push| push.kind).collect::<Vec<_>>(),
+            ["message", "typing"]
+        );
+        assert_eq!(number(found[0].text, br#""seq":"#), Some(7));
+        assert_eq!(string(found[1].text, br#""room":""#), Some("b"));
+        assert_eq!(pushes(br#"{"re":1,"ok":{"seq":3}}"#).count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_there_is_none() {
+        assert_eq!(number(br#"{"seq":x}"#, br#""seq":"#), None);
+        assert_eq!(string(br#"{"room":"unended"#, br#""room":""#), None);
+    }
+}

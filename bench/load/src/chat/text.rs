@@ -55,3 +55,23 @@ impl Texts {
         words
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_known_again_and_anything_else_is_not() {
+        let (mut here, mut there) = (Texts::new(100), Texts::new(100));
+        let push = format!(r#"{{"body":{{"text":"{}"}}}}"#, here.write(5, 1_234));
+        assert_eq!(there.check(push.as_bytes()).ok(), Some(1_234));
+        for wrong in [
+            push.replace("n=00000000000000000005", "n=00000000000000000006"),
+            push.replace("t=0", "t=x"),
+            push.replace(r#""text""#, r#""test""#),
+            push.replace(r#""}}"#, r#" more"}}"#),
+        ] {
+            assert!(there.check(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+}
