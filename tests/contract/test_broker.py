@@ -10,8 +10,11 @@ import pytest
 import trio
 import trio.testing
 
+from chat.adapters.distributed.broker import open_broker
+from chat.adapters.distributed.redis_client import open_redis
 from chat.adapters.embedded.broker import MemoryBroker, MemoryBus
 from chat.ports.broker import Broker, Delivery, Resumed
+from tests.support.redis_servers import REDIS_KINDS, emptied
 
 DEADLINE_SECONDS = 20
 NewBroker = Callable[[], Awaitable[Broker]]
@@ -28,7 +31,34 @@ async def memory_fleet() -> AsyncIterator[NewBroker]:
     yield new_broker
 
 
-FLEETS = [pytest.param(memory_fleet, id="memory")]
+def redis_fleet(kind: str) -> Fleet:
+    """Each node has a client of its own, as processes have."""
+
+    @contextlib.asynccontextmanager
+    async def fleet() -> AsyncIterator[NewBroker]:
+        url = emptied(kind).url
+
+        async def node(*, task_status: trio.TaskStatus[Broker]) -> None:
+            async with open_redis(url, deadline_seconds=DEADLINE_SECONDS) as redis, open_broker(redis) as broker:
+                task_status.started(broker)
+                await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+
+            async def new_broker() -> Broker:
+                broker: Broker = await nursery.start(node)
+                return broker
+
+            yield new_broker
+            nursery.cancel_scope.cancel()
+
+    return fleet
+
+
+FLEETS = [
+    pytest.param(memory_fleet, id="memory"),
+    *(pytest.param(redis_fleet(kind), id=kind) for kind in REDIS_KINDS),
+]
 
 
 @pytest.fixture(params=FLEETS)

@@ -1,0 +1,116 @@
+"""The tables of a shard, as numbered migrations; the table `migrations` says which have run.
+
+A migration that has been released is never changed; a new one is added below it. DDL commits by itself, so a
+migration may be interrupted between two statements and runs again from its beginning: each statement must bear
+that. A node works with a schema that is newer than itself, so migrations add, and remove only what no node of
+the version before still uses.
+
+Ids, keys and folded names are VARBINARY: equal if their bytes are, on every server. (As text, MariaDB's
+utf8mb4_bin holds 'a' and 'a ' for the same.) Each kind of bucket has one table whose row says that a thing lives
+on this shard and which every write locks: `rooms`, `users`, `names`. Without the row there is nothing.
+"""
+
+from __future__ import annotations
+
+from .shard_map import BUCKETS
+
+_ID = "VARBINARY(32) NOT NULL"
+_ROLE = "VARBINARY(16) NOT NULL"
+_TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
+_OPTIONS = "ENGINE=InnoDB ROW_FORMAT=DYNAMIC"
+
+
+def _bucket(column: str) -> str:
+    return f"bucket SMALLINT UNSIGNED AS (CRC32({column}) % {BUCKETS}) STORED"
+
+
+_V1 = (
+    f"""CREATE TABLE IF NOT EXISTS bucket_map (
+        kind VARBINARY(8) NOT NULL,
+        bucket SMALLINT UNSIGNED NOT NULL,
+        shard {_ID},
+        PRIMARY KEY (kind, bucket)
+    ) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS map_version (
+        only TINYINT NOT NULL PRIMARY KEY,
+        version BIGINT UNSIGNED NOT NULL,
+        shard {_ID} COMMENT 'the name of the shard that this database is'
+    ) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS rooms (
+        id {_ID} PRIMARY KEY,
+        kind {_ROLE},
+        name VARCHAR(255) {_TEXT},
+        epoch {_ID},
+        seq BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'of the newest message',
+        ts BIGINT NOT NULL DEFAULT 0 COMMENT 'of the newest message, milliseconds UTC',
+        {_bucket("id")},
+        KEY by_kind (kind, id),
+        KEY by_bucket (bucket)
+    ) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS members (
+        room {_ID},
+        user {_ID},
+        role {_ROLE},
+        PRIMARY KEY (room, user)
+    ) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS read_marks (
+        room {_ID},
+        user {_ID},
+        seq BIGINT UNSIGNED NOT NULL,
+        PRIMARY KEY (room, user)
+    ) {_OPTIONS} COMMENT 'they outlive the membership'""",
+    f"""CREATE TABLE IF NOT EXISTS messages (
+        room {_ID},
+        seq BIGINT UNSIGNED NOT NULL,
+        ts BIGINT NOT NULL COMMENT 'milliseconds UTC',
+        user {_ID},
+        `key` VARBINARY(256) NOT NULL,
+        body BLOB NOT NULL COMMENT 'MessagePack',
+        revision INT UNSIGNED NOT NULL DEFAULT 0,
+        deleted TINYINT NOT NULL DEFAULT 0,
+        PRIMARY KEY (room, seq),
+        UNIQUE KEY by_key (room, user, `key`),
+        KEY by_user (user, ts),
+        KEY by_time (ts)
+    ) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS mentions (
+        user {_ID},
+        ts BIGINT NOT NULL,
+        room {_ID},
+        seq BIGINT UNSIGNED NOT NULL,
+        PRIMARY KEY (user, ts, room, seq),
+        KEY by_message (room, seq)
+    ) {_OPTIONS} COMMENT 'with the room, so that they are written with the message'""",
+    f"""CREATE TABLE IF NOT EXISTS users (
+        id {_ID} PRIMARY KEY,
+        name VARCHAR(255) {_TEXT},
+        password_hash VARBINARY(512) NOT NULL,
+        banned TINYINT NOT NULL DEFAULT 0,
+        {_bucket("id")},
+        KEY by_bucket (bucket)
+    ) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS names (
+        folded_name VARBINARY(2048) NOT NULL PRIMARY KEY COMMENT '32 characters may unfold to 18 each',
+        user {_ID},
+        {_bucket("folded_name")},
+        KEY by_bucket (bucket)
+    ) {_OPTIONS} COMMENT 'an account exists once its name is here'""",
+    f"""CREATE TABLE IF NOT EXISTS user_rooms (
+        user {_ID},
+        room {_ID},
+        touched BIGINT NOT NULL COMMENT 'milliseconds UTC',
+        PRIMARY KEY (user, room)
+    ) {_OPTIONS} COMMENT 'where the user may be a member: never too few, perhaps too many'""",
+    f"""CREATE TABLE IF NOT EXISTS heartbeat (
+        only TINYINT NOT NULL PRIMARY KEY,
+        ts BIGINT NOT NULL COMMENT 'milliseconds UTC of the primary'
+    ) {_OPTIONS}""",
+    "INSERT INTO heartbeat (only, ts) SELECT 1, 0 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM heartbeat)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+
+VERSION_TABLE = f"""CREATE TABLE IF NOT EXISTS migrations (
+    number INT UNSIGNED NOT NULL PRIMARY KEY,
+    at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
+) {_OPTIONS}"""
