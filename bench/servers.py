@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from .process import Process
@@ -16,6 +18,7 @@ BENCH = Path(__file__).parent
 PEERS = BENCH / "peers"
 PEER_PYTHON = PEERS / ".venv" / "bin" / "python"
 RELEASE = BENCH / "load" / "target" / "release"
+START_SECONDS = 60.0
 _LISTENING = re.compile(r"listening on (?:http://)?(\S+:\d+)")
 
 
@@ -56,12 +59,18 @@ class Server:
         return job.mode in self.modes and (self.deflates or not job.deflate)
 
     def start(self, cores: Sequence[int], job: Job) -> tuple[Process, str]:
-        """A running server and its address. Raises: ServerFailed."""
-        process = Process(self.command(job), cores, directory=self.directory)
-        for line in process.lines():
-            if found := _LISTENING.search(line):
-                return process, found[1]
-        raise ServerFailed(f"{self.name} ended with code {process.wait()} before it listened")
+        """A running server and its address. Raises: ServerFailed, also if it takes too long."""
+        with ExitStack() as stack:
+            process = stack.enter_context(Process(self.command(job), cores, directory=self.directory))
+            watchdog = threading.Timer(START_SECONDS, process.kill)
+            watchdog.start()
+            stack.callback(watchdog.cancel)
+            for line in process.lines():
+                if found := _LISTENING.search(line):
+                    watchdog.cancel()
+                    stack.pop_all()  # the caller ends it
+                    return process, found[1]
+            raise ServerFailed(f"{self.name} ended with code {process.wait()} before it listened")
 
 
 def _needs(path: Path, remedy: str) -> Callable[[], str | None]:
