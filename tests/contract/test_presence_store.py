@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.adapters.distributed.presence_store import RedisPresenceStore
+from chat.adapters.distributed.redis_client import open_redis
 from chat.adapters.embedded.presence_store import MemoryPresenceStore
 from chat.domain.rooms import RoomId
 from chat.domain.users import UserId
 from chat.ports.presence_store import PresenceEntry, PresenceStore
 from tests.support.clocks import ManualClock
+from tests.support.redis_servers import REDIS_KINDS, emptied
 
 LEASE_SECONDS = 30.0
 ROOM, OTHER = RoomId("room"), RoomId("other")
 ANNA, BERT = UserId("anna"), UserId("bert")
-NewStore = Callable[[ManualClock], PresenceStore]
+DEADLINE_SECONDS = 20
+NewStore = Callable[[ManualClock], AbstractAsyncContextManager[PresenceStore]]
 
 
-def memory_store(clock: ManualClock) -> PresenceStore:
-    return MemoryPresenceStore(clock=clock)
+@contextlib.asynccontextmanager
+async def memory_store(clock: ManualClock) -> AsyncIterator[PresenceStore]:
+    yield MemoryPresenceStore(clock=clock)
 
 
-STORES = [pytest.param(memory_store, id="memory")]
+def redis_store(kind: str) -> NewStore:
+    @contextlib.asynccontextmanager
+    async def store(clock: ManualClock) -> AsyncIterator[PresenceStore]:
+        async with open_redis(emptied(kind).url, deadline_seconds=DEADLINE_SECONDS) as redis:
+            yield RedisPresenceStore(redis, clock=clock)
+
+    return store
+
+
+STORES = [
+    pytest.param(memory_store, id="memory"),
+    *(pytest.param(redis_store(kind), id=kind) for kind in REDIS_KINDS),
+]
 
 
 @pytest.fixture
@@ -33,9 +52,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, clock: ManualClock) -> PresenceStore:
-    new_store: NewStore = request.param
-    return new_store(clock)
+async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[PresenceStore]:
+    async with request.param(clock) as store:
+        yield store
 
 
 def entry(user: UserId, connection: str = "1", room: RoomId = ROOM) -> PresenceEntry:
@@ -126,25 +145,25 @@ _steps = st.one_of(
 @given(steps=st.lists(_steps, max_size=30))
 async def test_joins_and_leaves_add_up_to_who_is_online(new_store: NewStore, steps: list[tuple[str, object]]) -> None:
     clock = ManualClock()
-    store = new_store(clock)
     leases: dict[PresenceEntry, float] = {}
     told: set[tuple[RoomId, UserId]] = set()
-    for operation, argument in steps:
-        if isinstance(argument, int):
-            clock.advance(argument)
-        elif operation == "reap":
-            told.difference_update(await store.reap())
-        elif isinstance(argument, list) and operation == "put":
-            told.update(await store.put(argument))
-            leases.update((each, clock.now + LEASE_SECONDS) for each in argument)
-        elif isinstance(argument, list):
-            told.difference_update(await store.remove(argument))
-            for each in argument:
-                leases.pop(each, None)
-        alive = {(each.room, each.user) for each, end in leases.items() if end > clock.now}
-        for room in (ROOM, OTHER):
-            count, users = await store.online(room, 10)
-            assert {(room, user) for user in users} == {place for place in alive if place[0] == room}
-            assert count == len(users)
-    told.difference_update(await store.reap())
-    assert told == {(each.room, each.user) for each, end in leases.items() if end > clock.now}
+    async with new_store(clock) as store:
+        for operation, argument in steps:
+            if isinstance(argument, int):
+                clock.advance(argument)
+            elif operation == "reap":
+                told.difference_update(await store.reap())
+            elif isinstance(argument, list) and operation == "put":
+                told.update(await store.put(argument))
+                leases.update((each, clock.now + LEASE_SECONDS) for each in argument)
+            elif isinstance(argument, list):
+                told.difference_update(await store.remove(argument))
+                for each in argument:
+                    leases.pop(each, None)
+            alive = {(each.room, each.user) for each, end in leases.items() if end > clock.now}
+            for room in (ROOM, OTHER):
+                count, users = await store.online(room, 10)
+                assert {(room, user) for user in users} == {place for place in alive if place[0] == room}
+                assert count == len(users)
+        told.difference_update(await store.reap())
+        assert told == {(each.room, each.user) for each, end in leases.items() if end > clock.now}

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.adapters.distributed.rate_limiter import RedisRateLimiter
+from chat.adapters.distributed.redis_client import open_redis
 from chat.adapters.embedded.rate_limiter import MemoryRateLimiter
 from chat.ports.rate_limiter import Rate, RateLimiter
 from tests.support.clocks import ManualClock
+from tests.support.redis_servers import REDIS_KINDS, emptied
 
 RATE = Rate(per_second=2, burst=10)
-NewLimiter = Callable[[ManualClock], RateLimiter]
+DEADLINE_SECONDS = 20
+NewLimiter = Callable[[ManualClock], AbstractAsyncContextManager[RateLimiter]]
 
 
-def memory_limiter(clock: ManualClock) -> RateLimiter:
-    return MemoryRateLimiter(clock=clock)
+@contextlib.asynccontextmanager
+async def memory_limiter(clock: ManualClock) -> AsyncIterator[RateLimiter]:
+    yield MemoryRateLimiter(clock=clock)
 
 
-LIMITERS = [pytest.param(memory_limiter, id="memory")]
+def redis_limiter(kind: str) -> NewLimiter:
+    @contextlib.asynccontextmanager
+    async def limiter(clock: ManualClock) -> AsyncIterator[RateLimiter]:
+        async with open_redis(emptied(kind).url, deadline_seconds=DEADLINE_SECONDS) as redis:
+            yield RedisRateLimiter(redis, clock=clock)
+
+    return limiter
+
+
+LIMITERS = [
+    pytest.param(memory_limiter, id="memory"),
+    *(pytest.param(redis_limiter(kind), id=kind) for kind in REDIS_KINDS),
+]
 
 
 @pytest.fixture
@@ -29,9 +48,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(params=LIMITERS)
-def limiter(request: pytest.FixtureRequest, clock: ManualClock) -> RateLimiter:
-    new_limiter: NewLimiter = request.param
-    return new_limiter(clock)
+async def limiter(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[RateLimiter]:
+    async with request.param(clock) as limiter:
+        yield limiter
 
 
 async def test_a_burst_passes_and_the_next_waits_for_its_unit(limiter: RateLimiter) -> None:
@@ -92,10 +111,10 @@ async def test_no_more_passes_than_the_burst_and_the_refill(
     new_limiter: NewLimiter, rate: Rate, steps: list[tuple[float, float]]
 ) -> None:
     clock = ManualClock(0.0)
-    limiter = new_limiter(clock)
     passed = 0.0
-    for wait, cost in steps:
-        clock.advance(wait)
-        if await limiter.take("b", rate, cost) == 0:
-            passed += cost
-        assert passed <= rate.burst + clock.now * rate.per_second + 1e-6
+    async with new_limiter(clock) as limiter:
+        for wait, cost in steps:
+            clock.advance(wait)
+            if await limiter.take("b", rate, cost) == 0:
+                passed += cost
+            assert passed <= rate.burst + clock.now * rate.per_second + 1e-6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,14 +11,33 @@ from pathlib import Path
 import pytest
 import trio
 
+from chat.adapters.distributed.redis_client import open_redis
+from chat.adapters.distributed.session_store import RedisSessionStore
 from chat.domain.users import SessionId, User, UserId
-from tests.support.stores import STORES, Stores
+from tests.support.redis_servers import REDIS_KINDS, emptied
+from tests.support.stores import STORES, Stores, StoresFactory, sqlite_stores
 
 DAY = 24 * 3600.0
 MINUTE = 60.0
+DEADLINE_SECONDS = 20
 
 
-@pytest.fixture(params=STORES)
+def redis_sessions(kind: str) -> StoresFactory:
+    """The sessions in Redis, the users in SQLite."""
+
+    @contextlib.asynccontextmanager
+    async def stores(directory: Path) -> AsyncIterator[Stores]:
+        url = emptied(kind).url
+        async with sqlite_stores(directory) as stores, open_redis(url, deadline_seconds=DEADLINE_SECONDS) as redis:
+            yield dataclasses.replace(stores, sessions=RedisSessionStore(redis, clock=stores.clock))
+
+    return stores
+
+
+REDIS_STORES = [pytest.param(redis_sessions(kind), id=kind) for kind in REDIS_KINDS]
+
+
+@pytest.fixture(params=[*STORES, *REDIS_STORES])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     async with request.param(tmp_path) as stores:
         yield stores

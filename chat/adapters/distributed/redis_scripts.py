@@ -15,7 +15,8 @@ class Script:
     sha: str
 
 
-def load_script(name: str) -> Script:
-    """The script in `scripts/{name}.lua`; its first comment says what it takes and returns."""
-    text = resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text()
+def load_script(name: str, *, after: str = "") -> Script:
+    """The script in `scripts/{name}.lua`, behind the one that it shares with others; both say what they do."""
+    folder = resources.files(__package__).joinpath("scripts")
+    text = "".join(folder.joinpath(f"{part}.lua").read_text() for part in (after, name) if part)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -1,0 +1,28 @@
+-- What the scripts of presence share. All rooms of one partition are in one slot.
+-- KEYS: leases (sorted set: "room user connection" by the ms of its end), lapsed (set: "room user").
+-- ARGV: prefix of a room's key (hash: user to the number of connections), now in ms ('' for the server's clock), …
+local leases, lapsed, prefix = KEYS[1], KEYS[2], ARGV[1]
+local now = tonumber(ARGV[2])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Takes a connection off its user; true if that was the last one.
+local function leave(room, user)
+  if redis.call('HINCRBY', prefix .. room, user, -1) > 0 then
+    return false
+  end
+  redis.call('HDEL', prefix .. room, user)
+  return true
+end
+
+-- Takes out what was not renewed, a thousand at most, and notes who went offline by that.
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)) do
+  redis.call('ZREM', leases, member)
+  local room, user = string.match(member, '^(%S+) (%S+) ')
+  if leave(room, user) then
+    redis.call('SADD', lapsed, room .. ' ' .. user)
+    redis.call('PEXPIRE', lapsed, 60000)
+  end
+end

@@ -1,0 +1,7 @@
+-- KEYS: session, sessions of the user. ARGV: lifetime in ms, session, user, created, expires (in seconds).
+redis.call('HSET', KEYS[1], 'user', ARGV[3], 'created', ARGV[4], 'expires', ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[4])
+redis.call('ZADD', KEYS[2], ARGV[5], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[1])
+return 1

@@ -1,0 +1,17 @@
+-- Takes units from a token bucket, kept as the time at which it will be full again.
+-- KEYS: bucket. ARGV: now in ms ('' for the server's clock), units per ms, burst, cost.
+-- Returns the ms until the units would be there, as text; '0' if they were taken.
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + time[2] / 1000
+end
+local rate, burst, cost = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local full_at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now))
+local missing = (full_at - now) * rate + math.min(cost, burst) - burst
+if missing > 1e-6 * burst then
+  return string.format('%.17g', missing / rate)
+end
+full_at = full_at + cost / rate
+redis.call('SET', KEYS[1], string.format('%.17g', full_at), 'PX', math.ceil(full_at - now) + 1)
+return '0'
