@@ -21,10 +21,10 @@ from .redis_scripts import Script, load_script
 LEASE_SECONDS = 30.0
 PARTITIONS = 64
 """The same on every node, for ever: spreads over any number of primaries, and is few to ask all of."""
-_PUT = load_script("presence_put", after="presence")
-_REMOVE = load_script("presence_remove", after="presence")
-_REAP = load_script("presence_reap", after="presence")
-_ONLINE = load_script("presence_online", after="presence")
+_PUT = load_script("presence_put", "clock", "presence")
+_REMOVE = load_script("presence_remove", "clock", "presence")
+_REAP = load_script("presence_reap", "clock", "presence")
+_ONLINE = load_script("presence_online", "clock", "presence")
 
 
 class RedisPresenceStore:
@@ -86,7 +86,7 @@ class RedisPresenceStore:
         place = f"presence:{{p{partition}}}"
         now = "" if self._clock is None else round(self._clock() * 1000)
         return ScriptCommand(
-            script, [f"{place}:leases", f"{place}:lapsed"], f"{place}:room:", now, *arguments, again=again
+            script, [f"{place}:leases", f"{place}:lapsed"], now, f"{place}:room:", *arguments, again=again
         )
 
 

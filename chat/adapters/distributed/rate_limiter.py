@@ -11,7 +11,7 @@ from .redis_client import RedisClient
 from .redis_command import ScriptCommand
 from .redis_scripts import load_script
 
-_TAKE = load_script("take")
+_TAKE = load_script("take", "clock")
 
 
 class RedisRateLimiter:

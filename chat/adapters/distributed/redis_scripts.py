@@ -15,8 +15,8 @@ class Script:
     sha: str
 
 
-def load_script(name: str, *, after: str = "") -> Script:
-    """The script in `scripts/{name}.lua`, behind the one that it shares with others; both say what they do."""
+def load_script(name: str, *shared: str) -> Script:
+    """The script in `scripts/{name}.lua`, behind those that it shares with others; each says what it does."""
     folder = resources.files(__package__).joinpath("scripts")
-    text = "".join(folder.joinpath(f"{part}.lua").read_text() for part in (after, name) if part)
+    text = "".join(folder.joinpath(f"{part}.lua").read_text() for part in (*shared, name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -1,12 +1,7 @@
 -- What the scripts of presence share. All rooms of one partition are in one slot.
 -- KEYS: leases (sorted set: "room user connection" by the ms of its end), lapsed (set: "room user").
--- ARGV: prefix of a room's key (hash: user to the number of connections), now in ms ('' for the server's clock), …
-local leases, lapsed, prefix = KEYS[1], KEYS[2], ARGV[1]
-local now = tonumber(ARGV[2])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+-- ARGV: now in ms, prefix of a room's key (hash: user to the number of connections), …
+local leases, lapsed, prefix = KEYS[1], KEYS[2], ARGV[2]
 
 -- Takes a connection off its user; true if that was the last one.
 local function leave(room, user)

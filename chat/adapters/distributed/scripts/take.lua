@@ -1,11 +1,6 @@
 -- Takes units from a token bucket, kept as the time at which it will be full again.
--- KEYS: bucket. ARGV: now in ms ('' for the server's clock), units per ms, burst, cost.
+-- KEYS: bucket. ARGV: now in ms, units per ms, burst, cost.
 -- Returns the ms until the units would be there, as text; '0' if they were taken.
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + time[2] / 1000
-end
 local rate, burst, cost = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local full_at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now))
 local missing = (full_at - now) * rate + math.min(cost, burst) - burst
