@@ -1,0 +1,38 @@
+/** What is unread, and what of that is for the reader by name. */
+
+import type { Room, RoomState, User } from "chat-gateway-client";
+import { useCallback, useRef, useSyncExternalStore } from "react";
+import { mentions } from "../text/markdown.ts";
+
+/** Unread messages of a room. */
+export function unreadOf({ timeline, readSeq }: RoomState): number {
+  return Math.max(0, timeline.top - readSeq);
+}
+
+/** Whether an unread message that is here mentions the reader. */
+export function isMentioned({ timeline, readSeq }: RoomState, self: User): boolean {
+  const name = self.name.toLowerCase();
+  return timeline.messages.some(
+    ({ seq, user, body }) => seq > readSeq && user !== self.id && mentions(body.text ?? "").includes(name),
+  );
+}
+
+/** The sum over all rooms, up to date. */
+export function useUnread(rooms: ReadonlyMap<string, Room>): { total: number } {
+  const last = useRef({ total: 0 });
+  const subscribe = useCallback(
+    (changed: () => void) => {
+      const ends = [...rooms.values()].map((room) => room.subscribe(changed));
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+    [rooms],
+  );
+  return useSyncExternalStore(subscribe, () => {
+    let total = 0;
+    for (const room of rooms.values()) total += unreadOf(room.state);
+    if (total !== last.current.total) last.current = { total };
+    return last.current;
+  });
+}
