@@ -41,7 +41,7 @@ class Dsn:
         except ValueError:
             raise ValueError(_EXPECTED) from None
         database = unquote(url.path.removeprefix("/"))
-        tls = options.pop("tls", "ca" in options and "true" or "false")
+        tls = options.pop("tls", ("ca" in options and "true") or "false")
         ca = options.pop("ca", "")
         if url.scheme != "mysql" or not url.hostname or not url.username or not database or options:
             raise ValueError(_EXPECTED)

@@ -37,9 +37,9 @@ class Bucket:
 def bucket_of(kind: Kind, key: str) -> Bucket:
     """The bucket of a room's id, a user's id or a folded name.
 
-    The servers can compute it, too: `CRC32(id) % 1024`. Raises: UnicodeEncodeError for a lone surrogate.
+    The servers can compute it, too: `CRC32(id) % 1024`.
     """
-    return Bucket(kind, zlib.crc32(key.encode()) % BUCKETS)
+    return Bucket(kind, zlib.crc32(key.encode(errors="surrogatepass")) % BUCKETS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

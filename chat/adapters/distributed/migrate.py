@@ -1,0 +1,117 @@
+"""Brings the schema and the map of all shards up to date: `chat-gateway db migrate`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from .errors import ShardsUnusable
+from .mysql_pool import Session
+from .mysql_sql import chunks, flat, values
+from .schema import MIGRATIONS, VERSION_TABLE
+from .shard_map import Kind, ShardMap
+
+LOCK_SECONDS = 60
+"""How long one migration waits for another that is at work on the same shard."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShardState:
+    """What a shard says about itself."""
+
+    version: int
+    """Of its schema; 0 if it is empty."""
+    name: str
+    """Of the shard that this database was made; empty if it has none yet."""
+    shard_map: ShardMap | None
+    durable: bool
+    """Whether a commit is on disk when it returns."""
+
+
+async def read_state(session: Session) -> ShardState:
+    """Reads a shard of any version, even an empty database."""
+    [(durable, has_log, log_durable)] = await session.rows(
+        "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog"
+    )
+    tables = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'migrations'"
+    version, name, shard_map = 0, "", None
+    if await session.rows(tables):
+        version = await _version(session)
+    if version:
+        for (found,) in await session.rows("SELECT shard FROM map_version"):
+            name = found.decode()
+        shard_map = await read_map(session)
+    return ShardState(version, name, shard_map, durable == 1 and (not has_log or log_durable == 1))
+
+
+async def read_map(session: Session) -> ShardMap | None:
+    """The map that a shard holds, as of one moment; None before the first."""
+    rows = await session.rows("SELECT version, kind, bucket, bucket_map.shard FROM map_version JOIN bucket_map")
+    if not rows:
+        return None
+    parts = {(kind.decode(), bucket): shard.decode() for _, kind, bucket, shard in rows}
+    rooms, users = (tuple(parts[kind, bucket] for bucket in range(len(parts) // 2)) for kind in Kind)
+    return ShardMap(rows[0][0], rooms, users)
+
+
+async def migrate_schema(session: Session) -> int:
+    """Runs the migrations that are missing, one process at a time; returns the version."""
+    [(locked,)] = await session.rows("SELECT GET_LOCK(CONCAT('chat-gateway ', DATABASE()), %s)", [LOCK_SECONDS])
+    if not locked:
+        raise ShardsUnusable("another migration is at work")
+    if session.is_mariadb:
+        await session.execute("SET SESSION max_statement_time = 0")  # to build an index may take an hour
+    try:
+        await session.execute(VERSION_TABLE)
+        version = await _version(session)
+        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+            for statement in statements:
+                await session.execute(statement)
+            await session.execute("INSERT INTO migrations (number) VALUES (%s)", [number])
+        return max(version, len(MIGRATIONS))
+    finally:
+        await session.rows("SELECT RELEASE_LOCK(CONCAT('chat-gateway ', DATABASE()))")
+
+
+async def _version(session: Session) -> int:
+    [(version,)] = await session.rows("SELECT MAX(number) FROM migrations")
+    return version or 0
+
+
+async def write_map(session: Session, name: str, shard_map: ShardMap) -> None:
+    """Gives a shard its name and a map, unless the one it has is as new. To be run in a transaction."""
+    known = await session.rows("SELECT version FROM map_version WHERE only = 1 FOR UPDATE")
+    if known and known[0][0] >= shard_map.version:
+        return
+    for chunk in chunks(shard_map.items()):
+        rows = flat((bucket.kind, bucket.number, shard) for bucket, shard in chunk)
+        await session.execute(f"REPLACE INTO bucket_map (kind, bucket, shard) VALUES {values(3, len(chunk))}", rows)
+    await session.execute(
+        "REPLACE INTO map_version (only, version, shard) VALUES (1, %s, %s)", [shard_map.version, name]
+    )
+
+
+def newest_map(states: Mapping[str, ShardState]) -> ShardMap | None:
+    """The map that counts, of those that the shards hold."""
+    maps = [state.shard_map for state in states.values() if state.shard_map is not None]
+    return max(maps, key=lambda shard_map: shard_map.version, default=None)
+
+
+def check_states(states: Mapping[str, ShardState], configured: Sequence[str]) -> ShardMap:
+    """The map to go by. Raises: ShardsUnusable, in words for the one who starts a node."""
+    for name, state in states.items():
+        if state.version < len(MIGRATIONS):
+            raise ShardsUnusable(f"shard {name} is not up to date: run `chat-gateway db migrate` first")
+        check_name(name, state)
+    shard_map = newest_map(states)
+    if shard_map is None:
+        raise ShardsUnusable("no shard holds a map: run `chat-gateway db migrate` with all shards")
+    if missing := shard_map.shards - set(configured):
+        raise ShardsUnusable(f"the map names shards that are not given: {', '.join(sorted(missing))}")
+    return shard_map
+
+
+def check_name(name: str, state: ShardState) -> None:
+    """Two shards that were mixed up would answer for each other. Raises: ShardsUnusable."""
+    if state.name and state.name != name:
+        raise ShardsUnusable(f"the database given as shard {name} is shard {state.name}")
