@@ -1,0 +1,196 @@
+"""All shards of an installation, as one place to run work: by the map, wherever that is at the moment."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import outcome
+import structlog
+import trio
+
+from ...domain.errors import ChatError, Unavailable
+from .asyncio_bridge import AsyncioBridge
+from .errors import ShardsUnusable
+from .migrate import ShardState, check_name, check_states, migrate_schema, newest_map, read_map, read_state, write_map
+from .mysql_dsn import ShardDsn
+from .mysql_pool import Moved, Session, Work
+from .mysql_server import DEADLINE_SECONDS, MySqlServer
+from .shard_map import Id, Kind, ShardMap, bucket_of
+
+T = TypeVar("T")
+
+_REROUTES = 6
+_FIRST_PAUSE_SECONDS = 0.02
+"""Doubled with each reroute: the last stretch of a move takes a fraction of a second."""
+_MIGRATION_SECONDS = 3600.0
+_log = structlog.get_logger("chat.mysql")
+
+
+class MySqlShards:
+    """The shards with the map of which bucket is where. Every method raises `Unavailable`."""
+
+    def __init__(self, bridge: AsyncioBridge, shards: Sequence[ShardDsn], *, deadline_seconds: float) -> None:
+        self.primaries = {
+            shard.name: MySqlServer(bridge, shard.primary, shard.name, deadline_seconds=deadline_seconds)
+            for shard in shards
+        }
+        self.map: ShardMap
+        self._reloading = trio.Lock()
+
+    def shard_of(self, kind: Kind, key: str) -> str:
+        """The shard that has `key` by the map of the moment."""
+        return self.map.shard_of(bucket_of(kind, key))
+
+    async def on(self, kind: Kind, key: str, work: Work[T], *, transaction: bool = False, idempotent: bool = True) -> T:
+        """Runs `work` on the primary that has `key`. Raises: what `work` raises."""
+
+        async def attempt() -> T:
+            return await self.primaries[self.shard_of(kind, key)].run(
+                work, transaction=transaction, idempotent=idempotent
+            )
+
+        return await self.rerouted(attempt)
+
+    async def on_each(
+        self,
+        kind: Kind,
+        keys: Iterable[Id],
+        work: Callable[[Session, list[Id]], Awaitable[T]],
+        *,
+        transaction: bool = False,
+    ) -> list[T]:
+        """Runs `work`, which must be idempotent, on every primary that has some of `keys`, with those that it has."""
+        wanted = list(dict.fromkeys(keys))
+
+        async def run(shard: str, part: list[Id]) -> T:
+            async def on_part(session: Session) -> T:
+                return await work(session, part)
+
+            return await self.primaries[shard].run(on_part, transaction=transaction)
+
+        async def attempt() -> list[T]:
+            parts = self.map.by_shard(kind, wanted)
+            return await gathered(functools.partial(run, *item) for item in parts.items())
+
+        return await self.rerouted(attempt)
+
+    async def on_all(self, work: Work[T]) -> list[T]:
+        """Runs `work` on every primary and returns what those answer that can. Raises: Unavailable if none can."""
+        outcomes = await outcomes_of(functools.partial(server.run, work) for server in self.primaries.values())
+        answers = [each.value for each in outcomes if isinstance(each, outcome.Value)]
+        for each in outcomes:
+            if isinstance(each, outcome.Error) and (not answers or not isinstance(each.error, Unavailable)):
+                raise each.error
+        return answers
+
+    async def rerouted(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Calls `attempt` again with a new map for as long as it finds that something has moved."""
+        for tried in range(_REROUTES):
+            before = self.map.version
+            try:
+                return await attempt()
+            except Moved:
+                await self._reload(before)
+                if self.map.version == before:  # the move is not over
+                    await trio.sleep(_FIRST_PAUSE_SECONDS * 2**tried)
+        raise Unavailable("the shard is being moved", retry_after=1.0)
+
+    async def open(self) -> None:
+        """Reads the map. Raises: ShardsUnusable if a shard that answers is not as it must be, or none answers."""
+        states = await self._states()
+        if not states:
+            raise ShardsUnusable("no shard answers; the log says why")
+        self.map = check_states(states, list(self.primaries))
+        for name in self.primaries.keys() - states.keys():
+            _log.error("shard_away_at_start", shard=name)
+        for name, state in states.items():
+            if not state.durable:
+                _log.warning("shard_not_durable", shard=name, wanted="innodb_flush_log_at_trx_commit=1, sync_binlog=1")
+
+    async def migrate(self) -> dict[str, int]:
+        """Brings schema and map of every shard up to date; returns the versions. Raises: ShardsUnusable."""
+        states = await self._states()
+        if missing := self.primaries.keys() - states.keys():
+            raise ShardsUnusable(f"shards that do not answer: {', '.join(sorted(missing))}; the log says why")
+        for name, state in states.items():
+            check_name(name, state)
+        versions = {name: await server.run(migrate_schema) for name, server in self.primaries.items()}
+        shard_map = newest_map(states) or ShardMap.spread(sorted(self.primaries))
+        for name, server in self.primaries.items():
+            await server.run(functools.partial(write_map, name=name, shard_map=shard_map), transaction=True)
+        return versions
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        for server in self.primaries.values():
+            await server.aclose()
+
+    async def _states(self) -> dict[str, ShardState]:
+        servers = self.primaries.items()
+        outcomes = await outcomes_of(functools.partial(server.run, read_state) for _, server in servers)
+        return {
+            name: each.unwrap()
+            for (name, _), each in zip(servers, outcomes, strict=True)
+            if not (isinstance(each, outcome.Error) and isinstance(each.error, Unavailable))
+        }
+
+    async def _reload(self, known: int) -> None:
+        """Reads the map, unless somebody has done so since version `known`."""
+        async with self._reloading:
+            if self.map.version > known:
+                return
+            for found in await self.on_all(read_map):
+                if found is not None and found.version > self.map.version and found.shards <= self.primaries.keys():
+                    self.map = found
+
+
+@asynccontextmanager
+async def open_shards(
+    bridge: AsyncioBridge, shards: Sequence[ShardDsn], *, deadline_seconds: float = DEADLINE_SECONDS
+) -> AsyncIterator[MySqlShards]:
+    """Opens the shards, with their connections, for as long as the block lasts. Raises: ShardsUnusable."""
+    opened = MySqlShards(bridge, shards, deadline_seconds=deadline_seconds)
+    try:
+        await opened.open()
+        yield opened
+    finally:
+        with trio.CancelScope(shield=True):
+            await opened.aclose()
+
+
+async def migrate_shards(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> dict[str, int]:
+    """Brings schema and map of every shard up to date; returns the versions. Raises: ShardsUnusable."""
+    opened = MySqlShards(bridge, shards, deadline_seconds=_MIGRATION_SECONDS)
+    try:
+        return await opened.migrate()
+    finally:
+        with trio.CancelScope(shield=True):
+            await opened.aclose()
+
+
+async def gathered(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Runs calls at the same time and returns their values in order. Raises: the error of one, after all have ended."""
+    return [each.unwrap() for each in await outcomes_of(calls)]
+
+
+async def outcomes_of(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[outcome.Outcome[T]]:
+    """How each of some calls ended, in order; bugs are raised, and refusals are not."""
+    waiting = list(calls)
+    ended: dict[int, outcome.Outcome[T]] = {}
+
+    async def run(number: int, call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            ended[number] = outcome.Value(await call())
+        except (ChatError, Moved) as error:
+            ended[number] = outcome.Error(error)
+
+    if len(waiting) == 1:
+        await run(0, waiting[0])
+    else:
+        async with trio.open_nursery() as nursery:
+            for number, call in enumerate(waiting):
+                nursery.start_soon(run, number, call)
+    return [ended[number] for number in range(len(waiting))]
