@@ -17,10 +17,10 @@ from chat.domain.errors import Invalid, NotFound
 from chat.domain.messages import Appended, Message, NewMessage, Position
 from chat.domain.rooms import Role, Room, RoomId, RoomKind
 from chat.domain.users import User, UserId
-from tests.support.stores import STORES, Stores, StoresFactory, accepted
+from tests.support.stores import SHARDED_STORES, Stores, StoresFactory, accepted
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=SHARDED_STORES)
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     async with request.param(tmp_path) as stores:
         yield stores
@@ -377,7 +377,7 @@ _posts = st.tuples(
 _edits = st.tuples(st.sampled_from(["edit", "delete"]), st.tuples(st.integers(0, 1), st.integers(0, 8)))
 
 
-@pytest.mark.parametrize("open_stores", STORES)
+@pytest.mark.parametrize("open_stores", SHARDED_STORES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(_posts | _edits, max_size=15))
 def test_the_store_behaves_like_a_list_for_each_room(open_stores: StoresFactory, steps: list[Any]) -> None:

@@ -18,13 +18,13 @@ from chat.domain.errors import NotFound
 from chat.domain.messages import Position
 from chat.domain.rooms import Member, Role, Room, RoomId, RoomKind
 from chat.domain.users import User, UserId
-from tests.support.stores import STORES, Stores, StoresFactory
+from tests.support.stores import SHARDED_STORES, Stores, StoresFactory
 
 NOWHERE = RoomId("nowhere")
 NOBODY = UserId("nobody")
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=SHARDED_STORES)
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     async with request.param(tmp_path) as stores:
         yield stores
@@ -240,7 +240,7 @@ _roles = st.sampled_from([*Role, None])
 _changes = st.tuples(st.integers(0, 1), st.integers(0, 2), _roles, st.just(...) | _roles)
 
 
-@pytest.mark.parametrize("open_stores", STORES)
+@pytest.mark.parametrize("open_stores", SHARDED_STORES)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.lists(_changes, max_size=20))
 def test_memberships_behave_like_a_dictionary(open_stores: StoresFactory, changes: list[Any]) -> None:

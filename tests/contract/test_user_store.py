@@ -11,12 +11,12 @@ import trio
 
 from chat.domain.errors import Conflict, NotFound
 from chat.domain.users import User, UserId
-from tests.support.stores import STORES, Stores
+from tests.support.stores import SHARDED_STORES, Stores
 
 NOBODY = UserId("nobody")
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=SHARDED_STORES)
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     async with request.param(tmp_path) as stores:
         yield stores

@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
+from chat.adapters.distributed.asyncio_bridge import AsyncioBridge
+from chat.adapters.distributed.message_store import open_message_store
+from chat.adapters.distributed.mysql_dsn import ShardDsn, parse_shards
+from chat.adapters.distributed.mysql_shards import MySqlShards, migrate_shards, open_shards
+from chat.adapters.distributed.room_store import MySqlRoomStore
+from chat.adapters.distributed.user_store import MySqlUserStore
 from chat.adapters.embedded.database import SqliteDatabase
 from chat.adapters.embedded.message_store import SqliteMessageStore
 from chat.adapters.embedded.room_store import SqliteRoomStore
@@ -25,6 +31,7 @@ from chat.ports.room_store import RoomStore
 from chat.ports.session_store import SessionStore
 from chat.ports.user_store import UserStore
 from tests.support.clocks import ManualClock
+from tests.support.mysql_servers import empty_databases
 
 _numbers = itertools.count(1)
 
@@ -73,4 +80,24 @@ async def sqlite_stores(directory: Path) -> AsyncIterator[Stores]:
         )
 
 
+@contextlib.asynccontextmanager
+async def mysql_stores(directory: Path) -> AsyncIterator[Stores]:
+    """Two shards on a server that all tests share; sessions, which are not kept there, in SQLite."""
+    shards = parse_shards(f"{name}={dsn}" for name, dsn in empty_databases("one", "two").items())
+    async with SqliteDatabase(directory) as database, AsyncioBridge() as bridge, sharded(bridge, shards) as opened:
+        clock = ManualClock()
+        async with open_message_store(opened, clock=clock) as messages:
+            rooms = MySqlRoomStore(opened, clock=clock)
+            yield Stores(MySqlUserStore(opened), rooms, messages, SqliteSessionStore(database, clock=clock), clock)
+
+
+@contextlib.asynccontextmanager
+async def sharded(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> AsyncIterator[MySqlShards]:
+    """Shards whose schema and map are made first, if they are missing."""
+    await migrate_shards(bridge, shards)
+    async with open_shards(bridge, shards) as opened:
+        yield opened
+
+
 STORES = [pytest.param(sqlite_stores, id="sqlite")]
+SHARDED_STORES = [*STORES, pytest.param(mysql_stores, id="mariadb")]

@@ -1,0 +1,321 @@
+"""`RoomStore` on MySQL or MariaDB: rooms with members and marks sharded by room, a user's list of rooms by user."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import EllipsisType
+from typing import Any
+
+import structlog
+from asyncmy.errors import IntegrityError
+
+from ...domain.errors import ChatError, NotFound
+from ...domain.messages import Position
+from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
+from ...domain.users import UserId
+from ..ids import new_epoch, new_id
+from .mysql_errors import DUPLICATE_KEY, code_of
+from .mysql_pool import Session
+from .mysql_shards import MySqlShards
+from .mysql_sql import bounded_limit, chunks, flat, marks, table, values
+from .shard_map import Kind
+from .user_store import names_of
+
+STALE_AFTER_SECONDS = 3600.0
+"""How old an entry in a user's list must be to be taken out: far beyond the deadline of any write under way."""
+_ROOM = "rooms.id, rooms.kind, rooms.name, rooms.epoch"
+_log = structlog.get_logger("chat.mysql")
+
+Listed = tuple[Room, Role, Position, int]
+
+
+class MySqlRoomStore:
+    """Rooms, their members and read marks; `clock` gives seconds since the epoch.
+
+    What somebody is in a room is decided by the room's shard alone. The user's list says where to ask: a room is
+    entered there before its members are written and taken out long after, so it may name too many rooms and
+    never too few, whatever fails in between; reading it puts it right.
+    """
+
+    def __init__(self, shards: MySqlShards, *, clock: Callable[[], float] = time.time) -> None:
+        self._shards = shards
+        self._clock = clock
+
+    async def create(self, name: str, kind: RoomKind, owner: UserId) -> Room:
+        return await self._create(Room(RoomId(new_id()), kind, name, new_epoch()), {owner: Role.OWNER})
+
+    async def direct(self, first: UserId, second: UserId) -> Room:
+        room = _direct_id(first, second)
+        try:
+            return await self.room(room)
+        except NotFound:
+            return await self._create(
+                Room(room, RoomKind.DIRECT, "", new_epoch()), dict.fromkeys((first, second), Role.MEMBER)
+            )
+
+    async def room(self, room: RoomId) -> Room:
+        return await self._shards.on(Kind.ROOMS, room, functools.partial(_room, room=room))
+
+    async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
+        return await self._shards.on(Kind.ROOMS, room, functools.partial(_room_and_role, room=room, user=user))
+
+    async def set_role(
+        self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...
+    ) -> bool:
+        if role is not None:
+            await self.room(room)  # whoever names rooms that do not exist shall not fill lists with them
+            await self._enter_in_list(room, [user])
+        work = functools.partial(_change_role, room=room, user=user, role=role, was=was)
+        return await self._shards.on(Kind.ROOMS, room, work, transaction=True, idempotent=False)
+
+    async def members(self, room: RoomId, after: UserId | None, limit: int) -> list[Member]:
+        rows = await self._shards.on(Kind.ROOMS, room, functools.partial(_members, room=room, after=after, limit=limit))
+        names = await names_of(self._shards, [user for user, _, _ in rows])
+        return [Member(user, names.get(user, ""), role, read_seq) for user, role, read_seq in rows]
+
+    async def rooms_of(self, user: UserId) -> list[Listed]:
+        listed = await self._shards.on(Kind.USERS, user, functools.partial(_list_of, user=user))
+
+        async def ask(session: Session, rooms: list[RoomId]) -> list[Listed]:
+            return await _memberships(session, user, rooms)
+
+        found = [row for part in await self._shards.on_each(Kind.ROOMS, listed, ask) for row in part]
+        member_of = {room.id for room, *_ in found}
+        stale_before = self._milliseconds() - round(STALE_AFTER_SECONDS * 1000)
+        if stale := [room for room, touched in listed.items() if room not in member_of and touched < stale_before]:
+            await self._take_out_of_list(user, stale, stale_before)
+        visible = [row for row in found if row[1] is not Role.BANNED]
+        return sorted(visible, key=lambda row: (row[0].name, row[0].id))
+
+    async def public_rooms(self, after: RoomId | None, limit: int) -> list[Room]:
+        """Rooms of a shard that is away are left out, so that all others can still be found."""
+        pages = await self._shards.on_all(functools.partial(_public_rooms, after=after, limit=limit))
+        return sorted((room for page in pages for room in page), key=lambda room: room.id)[: bounded_limit(limit)]
+
+    async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
+        async def mark(session: Session, rooms: list[RoomId]) -> dict[int, int]:
+            here = set(rooms)
+            return await _mark(session, {n: each for n, each in enumerate(marks) if each[0] in here})
+
+        answers: dict[int, int] = {}
+        rooms = [room for room, _, _ in marks]
+        for part in await self._shards.on_each(Kind.ROOMS, rooms, mark, transaction=True):
+            answers |= part
+        return [answers[number] for number in range(len(marks))]
+
+    async def _create(self, room: Room, roles: dict[UserId, Role]) -> Room:
+        await self._enter_in_list(room.id, roles)
+        work = functools.partial(_insert, room=room, roles=roles)
+        return await self._shards.on(Kind.ROOMS, room.id, work, transaction=True)
+
+    async def _enter_in_list(self, room: RoomId, users: Iterable[UserId]) -> None:
+        """Raises: NotFound if a user does not exist, which then is in nobody's way."""
+        for user in users:
+            work = functools.partial(_enter, user=user, room=room, now=self._milliseconds())
+            await self._shards.on(Kind.USERS, user, work, transaction=True)
+
+    async def _take_out_of_list(self, user: UserId, rooms: Sequence[RoomId], before: int) -> None:
+        work = functools.partial(_take_out, user=user, rooms=rooms, before=before)
+        try:
+            await self._shards.on(Kind.USERS, user, work)
+        except ChatError as error:
+            _log.warning("room_list_not_repaired", rooms=len(rooms), error=error.code)
+
+    def _milliseconds(self) -> int:
+        return round(self._clock() * 1000)
+
+
+def _direct_id(first: UserId, second: UserId) -> RoomId:
+    """Made of the pair, so that however many make the room at once, they make the same one."""
+    pair = " ".join(sorted({first, second}))
+    digest = hashlib.blake2b(pair.encode(), digest_size=20, person=b"direct room").digest()
+    return RoomId(base64.b32encode(digest).decode("ascii").lower())
+
+
+def _as_room(row: Sequence[Any]) -> Room:
+    room, kind, name, epoch = row
+    return Room(RoomId(room.decode()), RoomKind(kind.decode()), name, epoch.decode())
+
+
+async def _room(session: Session, room: RoomId) -> Room:
+    rows = await session.rows(f"SELECT {_ROOM} FROM rooms WHERE id = %s", (room,))
+    if not rows:
+        await session.check_ownership(Kind.ROOMS, [room])
+        raise NotFound("no such room")
+    return _as_room(rows[0])
+
+
+async def _room_and_role(session: Session, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
+    query = (
+        f"SELECT {_ROOM}, members.role FROM rooms LEFT JOIN members ON members.room = rooms.id AND members.user = %s"
+        f" WHERE rooms.id = %s"
+    )
+    rows = await session.rows(query, (user, room))
+    if not rows:
+        await session.check_ownership(Kind.ROOMS, [room])
+        raise NotFound("no such room")
+    [row] = rows
+    return _as_room(row[:4]), None if row[4] is None else Role(row[4].decode())
+
+
+async def _insert(session: Session, room: Room, roles: dict[UserId, Role]) -> Room:
+    """Twice is once: the room that is there already is the answer."""
+    await session.check_ownership(Kind.ROOMS, [room.id], lock=True)
+    query = f"SELECT {_ROOM} FROM rooms WHERE id = %s"
+    if rows := await session.rows(query, (room.id,)):
+        return _as_room(rows[0])
+    insert = "INSERT INTO rooms (id, kind, name, epoch) VALUES (%s, %s, %s, %s)"
+    try:
+        await session.execute(insert, (room.id, room.kind, room.name, room.epoch))
+    except IntegrityError as error:
+        if code_of(error) != DUPLICATE_KEY:
+            raise
+        return _as_room((await session.rows(query, (room.id,)))[0])
+    await session.execute(
+        f"INSERT INTO members (room, user, role) VALUES {values(3, len(roles))}",
+        flat((room.id, user, role) for user, role in roles.items()),
+    )
+    return room
+
+
+async def _change_role(
+    session: Session, room: RoomId, user: UserId, role: Role | None, was: Role | EllipsisType | None
+) -> bool:
+    if not await session.rows("SELECT 1 FROM rooms WHERE id = %s FOR UPDATE", (room,)):
+        await session.check_ownership(Kind.ROOMS, [room])
+        raise NotFound("no such room")
+    _, current = await _room_and_role(session, room, user)
+    if role is current or was not in (..., current):
+        return False
+    if role is None:
+        await session.execute("DELETE FROM members WHERE room = %s AND user = %s", (room, user))
+    else:
+        await session.execute("REPLACE INTO members (room, user, role) VALUES (%s, %s, %s)", (room, user, role))
+    return True
+
+
+async def _members(session: Session, room: RoomId, after: UserId | None, limit: int) -> list[tuple[UserId, Role, int]]:
+    query = (
+        "SELECT members.user, members.role, COALESCE(read_marks.seq, 0) FROM rooms"
+        " STRAIGHT_JOIN members ON members.room = rooms.id"
+        " LEFT JOIN read_marks ON read_marks.room = rooms.id AND read_marks.user = members.user"
+        " WHERE rooms.id = %s AND members.user > %s ORDER BY members.user LIMIT %s"
+    )
+    rows = await session.rows(query, (room, after or "", bounded_limit(limit)))
+    if not rows and limit:
+        await session.check_ownership(Kind.ROOMS, [room])
+    return [(UserId(user.decode()), Role(role.decode()), read_seq) for user, role, read_seq in rows]
+
+
+async def _memberships(session: Session, user: UserId, rooms: list[RoomId]) -> list[Listed]:
+    """Those of `rooms` that the user has a row in, bans included."""
+    found: list[Listed] = []
+    here: set[bytes] = set()
+    for chunk in chunks(rooms):
+        query = (
+            f"SELECT {_ROOM}, rooms.seq, members.role, COALESCE(read_marks.seq, 0) FROM rooms"
+            " LEFT JOIN members ON members.room = rooms.id AND members.user = %s"
+            " LEFT JOIN read_marks ON read_marks.room = rooms.id AND read_marks.user = %s"
+            f" WHERE rooms.id IN ({marks(len(chunk))})"
+        )
+        for row in await session.rows(query, (user, user, *chunk)):
+            here.add(row[0])
+            if row[5] is not None:
+                room = _as_room(row[:4])
+                found.append((room, Role(row[5].decode()), Position(room.epoch, row[4]), row[6]))
+    if missing := [room for room in rooms if room.encode() not in here]:
+        await session.check_ownership(Kind.ROOMS, missing)
+    return found
+
+
+async def _public_rooms(session: Session, after: RoomId | None, limit: int) -> list[Room]:
+    """Those that this shard owns: while rooms move, two shards have them."""
+    query = (
+        f"SELECT {_ROOM} FROM rooms STRAIGHT_JOIN bucket_map USING (bucket)"
+        f" WHERE rooms.kind = '{RoomKind.PUBLIC.value}' AND rooms.id > %s AND bucket_map.kind = '{Kind.ROOMS.value}'"
+        " AND bucket_map.shard = %s ORDER BY rooms.id LIMIT %s"
+    )
+    rows = await session.rows(query, (after or "", session.shard, bounded_limit(limit)))
+    return [_as_room(row) for row in rows]
+
+
+async def _mark(session: Session, wanted: dict[int, tuple[RoomId, UserId, int]]) -> dict[int, int]:
+    """Nobody but a member has a mark to raise; whoever was one keeps it.
+
+    The heads are not locked, since marks come as often as messages: a mark that meets the last moment of a move
+    may be lost, and the next one makes up for it.
+    """
+    pairs = list(dict.fromkeys((room, user) for room, user, _ in wanted.values()))
+    state = await _mark_state(session, pairs)
+    answers: dict[int, int] = {}
+    raised: dict[tuple[RoomId, UserId], int] = {}
+    for number, (room, user, seq) in wanted.items():
+        top, may_raise, current = state.get((room, user), (0, False, 0))
+        mark = min(seq, top)
+        if may_raise and mark > current:
+            state[room, user] = (top, may_raise, mark)
+            raised[room, user] = current = mark
+        answers[number] = current
+    for chunk in chunks((room, user, mark) for (room, user), mark in raised.items()):
+        await session.execute(
+            f"INSERT INTO read_marks (room, user, seq) SELECT new.room, new.user, new.mark FROM"
+            f" {table(('room', 'user', 'mark'), len(chunk))} AS new"
+            " ON DUPLICATE KEY UPDATE read_marks.seq = GREATEST(read_marks.seq, new.mark)",
+            flat(chunk),
+        )
+    return answers
+
+
+async def _mark_state(
+    session: Session, pairs: Sequence[tuple[RoomId, UserId]]
+) -> dict[tuple[RoomId, UserId], tuple[int, bool, int]]:
+    """The room's top, whether the user is a member, and the user's mark."""
+    found: dict[tuple[RoomId, UserId], tuple[int, bool, int]] = {}
+    for chunk in chunks(pairs):
+        query = (
+            "SELECT wanted.room, wanted.user, rooms.seq, members.role, COALESCE(read_marks.seq, 0) FROM"
+            f" {table(('room', 'user'), len(chunk))} AS wanted STRAIGHT_JOIN rooms ON rooms.id = wanted.room"
+            " LEFT JOIN members ON members.room = rooms.id AND members.user = wanted.user"
+            " LEFT JOIN read_marks ON read_marks.room = rooms.id AND read_marks.user = wanted.user"
+        )
+        for room, user, top, role, current in await session.rows(query, flat(chunk)):
+            may_raise = role is not None and role.decode() != Role.BANNED
+            found[RoomId(room.decode()), UserId(user.decode())] = (top, may_raise, current)
+    if missing := list({room for room, user in pairs if (room, user) not in found}):
+        await session.check_ownership(Kind.ROOMS, missing)
+    return found
+
+
+async def _list_of(session: Session, user: UserId) -> dict[RoomId, int]:
+    """The rooms of the user's list, and when each was entered."""
+    query = (
+        "SELECT user_rooms.room, user_rooms.touched FROM users"
+        " LEFT JOIN user_rooms ON user_rooms.user = users.id WHERE users.id = %s"
+    )
+    rows = await session.rows(query, (user,))
+    if not rows:
+        await session.check_ownership(Kind.USERS, [user])
+    return {RoomId(room.decode()): touched for room, touched in rows if room is not None}
+
+
+async def _enter(session: Session, user: UserId, room: RoomId, now: int) -> None:
+    if not await session.rows("SELECT 1 FROM users WHERE id = %s LOCK IN SHARE MODE", (user,)):
+        await session.check_ownership(Kind.USERS, [user])
+        raise NotFound("no such user")
+    await session.execute(
+        "INSERT INTO user_rooms (user, room, touched) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE touched = %s",
+        (user, room, now, now),
+    )
+
+
+async def _take_out(session: Session, user: UserId, rooms: Sequence[RoomId], before: int) -> None:
+    """Only what was entered before a time: what is entered now may become a membership the next moment."""
+    for chunk in chunks(rooms):
+        await session.execute(
+            f"DELETE FROM user_rooms WHERE user = %s AND touched < %s AND room IN ({marks(len(chunk))})",
+            (user, before, *chunk),
+        )

@@ -1,0 +1,148 @@
+"""`UserStore` on MySQL or MariaDB: accounts sharded by id, their names by folded name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Sequence
+
+from asyncmy.errors import IntegrityError
+
+from ...domain.errors import Conflict, NotFound
+from ...domain.users import User, UserId, fold_name
+from ..ids import new_id
+from .mysql_errors import DUPLICATE_KEY, code_of
+from .mysql_pool import Session
+from .mysql_shards import MySqlShards
+from .mysql_sql import chunks, marks
+from .shard_map import Kind
+
+
+class MySqlUserStore:
+    """Accounts; their names are unique by folded form.
+
+    An account is written first and its name second, so the name's row decides: until it is there, nobody can
+    find the account, and a crash between the two leaves nothing but a row that nobody knows of.
+    """
+
+    def __init__(self, shards: MySqlShards) -> None:
+        self._shards = shards
+
+    async def create(self, name: str, password_hash: str) -> User:
+        folded_name = fold_name(name)
+        if await ids_of(self._shards, [folded_name]):
+            raise Conflict("this name is taken")
+        user = User(UserId(new_id()), name)
+        insert = functools.partial(_insert, user=user, password_hash=password_hash)
+        await self._shards.on(Kind.USERS, user.id, insert, transaction=True)
+        take = functools.partial(_take_name, folded_name=folded_name, user=user.id)
+        try:
+            await self._shards.on(Kind.USERS, folded_name, take, transaction=True)
+        except Conflict:
+            await self._shards.on(Kind.USERS, user.id, functools.partial(_remove, user=user.id))
+            raise
+        return user
+
+    async def user(self, user: UserId) -> User:
+        return await self._shards.on(Kind.USERS, user, functools.partial(_user, user=user))
+
+    async def by_name(self, name: str) -> tuple[User, str, bool] | None:
+        folded_name = fold_name(name)
+        users = await ids_of(self._shards, [folded_name])
+        if not users:
+            return None
+        user = users[folded_name]
+        return await self._shards.on(Kind.USERS, user, functools.partial(_account, user=user))
+
+    async def names(self, users: Sequence[UserId]) -> dict[UserId, str]:
+        return await names_of(self._shards, users)
+
+    async def set_password_hash(self, user: UserId, password_hash: str) -> None:
+        work = functools.partial(_set, user=user, column="password_hash", value=password_hash)
+        await self._shards.on(Kind.USERS, user, work)
+
+    async def set_banned(self, user: UserId, banned: bool) -> None:
+        await self._shards.on(Kind.USERS, user, functools.partial(_set, user=user, column="banned", value=banned))
+
+
+async def names_of(shards: MySqlShards, users: Collection[UserId]) -> dict[UserId, str]:
+    """The names of those users that exist."""
+    found: dict[UserId, str] = {}
+    for part in await shards.on_each(Kind.USERS, users, _names):
+        found |= part
+    return found
+
+
+async def ids_of(shards: MySqlShards, folded_names: Collection[str]) -> dict[str, UserId]:
+    """The users of those folded names that are taken."""
+    found: dict[str, UserId] = {}
+    for part in await shards.on_each(Kind.USERS, folded_names, _ids):
+        found |= part
+    return found
+
+
+async def _names(session: Session, users: Sequence[UserId]) -> dict[UserId, str]:
+    found: dict[UserId, str] = {}
+    for chunk in chunks(users):
+        query = f"SELECT id, name FROM users WHERE id IN ({marks(len(chunk))})"
+        found |= {UserId(user.decode()): name for user, name in await session.rows(query, chunk)}
+    if missing := [user for user in users if user not in found]:
+        await session.check_ownership(Kind.USERS, missing)
+    return found
+
+
+async def _ids(session: Session, folded_names: Sequence[str]) -> dict[str, UserId]:
+    found: dict[str, UserId] = {}
+    for chunk in chunks(folded_names):
+        query = f"SELECT folded_name, user FROM names WHERE folded_name IN ({marks(len(chunk))})"
+        found |= {name.decode(): UserId(user.decode()) for name, user in await session.rows(query, chunk)}
+    if missing := [name for name in folded_names if name not in found]:
+        await session.check_ownership(Kind.USERS, missing)
+    return found
+
+
+async def _insert(session: Session, user: User, password_hash: str) -> None:
+    """Twice is once."""
+    await session.check_ownership(Kind.USERS, [user.id], lock=True)
+    if not await session.rows("SELECT 1 FROM users WHERE id = %s", (user.id,)):
+        await session.execute(
+            "INSERT INTO users (id, name, password_hash) VALUES (%s, %s, %s)", (user.id, user.name, password_hash)
+        )
+
+
+async def _take_name(session: Session, folded_name: str, user: UserId) -> None:
+    """Twice is once. Raises: Conflict if it is another's."""
+    await session.check_ownership(Kind.USERS, [folded_name], lock=True)
+    try:
+        await session.execute("INSERT INTO names (folded_name, user) VALUES (%s, %s)", (folded_name, user))
+    except IntegrityError as error:
+        if code_of(error) != DUPLICATE_KEY:
+            raise
+        if not await session.rows("SELECT 1 FROM names WHERE folded_name = %s AND user = %s", (folded_name, user)):
+            raise Conflict("this name is taken") from None
+
+
+async def _remove(session: Session, user: UserId) -> None:
+    """An account that nobody has heard of; if it has moved meanwhile it may stay."""
+    await session.execute("DELETE FROM users WHERE id = %s", (user,))
+
+
+async def _user(session: Session, user: UserId) -> User:
+    names = await _names(session, [user])
+    if user not in names:
+        raise NotFound("no such user")
+    return User(user, names[user])
+
+
+async def _account(session: Session, user: UserId) -> tuple[User, str, bool] | None:
+    rows = await session.rows("SELECT name, password_hash, banned FROM users WHERE id = %s", (user,))
+    if not rows:
+        await session.check_ownership(Kind.USERS, [user])
+        return None
+    [(name, password_hash, banned)] = rows
+    return User(user, name), password_hash.decode(), bool(banned)
+
+
+async def _set(session: Session, user: UserId, column: str, value: str | bool) -> None:
+    if not await session.execute(f"UPDATE users SET {column} = %s WHERE id = %s", (value, user)):
+        await session.check_ownership(Kind.USERS, [user])
+        raise NotFound("no such user")

@@ -1,0 +1,200 @@
+"""Private MariaDB servers: one alone, or a primary with replicas.
+
+    with mysql_server() as server:
+        ...  # server.dsn("chat"); server.kill(), server.start(), server.pause(), server.resume()
+
+All are on free ports of 127.0.0.1 with a data directory of their own, a copy of one that is made once, and are
+gone when the block ends, or when the test process does, however it ends. The functions block, as servers start
+before a test rather than within it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import die_with_parent, free_port
+
+START_SECONDS = 60.0
+REPLICATION_PASSWORD = "replication"
+_TEMPLATE_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")
+_OPTIONS = (
+    *("--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-networking=0"),
+    *("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--performance-schema=OFF"),
+)
+FAST = ("--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite", "--sync-binlog=0")
+"""For tests that kill nobody: a crash may lose the last second."""
+DURABLE = ("--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1")
+
+
+class MySqlProcess:
+    """One mariadbd; can be killed, stopped, and started again on the same port with the same data."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.port = 0
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def dsn(self, database: str) -> str:
+        return f"mysql://root@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        if self.port:
+            self._launch()
+            self.wait_until(self._answers)
+            return
+        for _ in range(5):  # somebody else may take the port before we do
+            self.port = free_port()
+            self._launch()
+            with contextlib.suppress(AssertionError):
+                self.wait_until(self._answers)
+                return
+            self.kill()
+        raise AssertionError(f"mariadbd did not start\n{self.log}")
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP: alive, accepting connections, and mute."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def sql(self, statements: str, database: str = "") -> list[list[str]]:
+        """Runs statements with the command line client and returns the rows as texts."""
+        socket = f"--socket={self.directory / 'socket'}"
+        command = [program("mariadb"), "--no-defaults", socket, "--user=root", "--batch", "--skip-column-names"]
+        done = subprocess.run([*command, database], input=statements, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip())
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def wait_until(self, condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
+        """Polls, as the server tells nobody when it is ready; an error means not yet."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self._process is None or self._process.poll() is None, self.log
+            with contextlib.suppress(RuntimeError):
+                if condition():
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"mariadbd is not ready after {seconds} s\n{self.log}")
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    def _answers(self) -> bool:
+        return self.sql("SELECT @@port") == [[str(self.port)]]
+
+    def _launch(self) -> None:
+        files = {"datadir": "data", "socket": "socket", "pid-file": "pid", "log-error": "log"}
+        paths = [f"--{option}={self.directory / name}" for option, name in files.items()]
+        command = [program("mariadbd"), *_OPTIONS, f"--port={self.port}", *paths, *self._options]
+        self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def mysql_server(*options: str) -> Iterator[MySqlProcess]:
+    """One server; without `options` it is durable, and without a binary log."""
+    with _directory() as directory:
+        process = MySqlProcess(directory, *(options or ("--skip-log-bin", *DURABLE)))
+        process.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def mysql_pair() -> Iterator[tuple[MySqlProcess, MySqlProcess]]:
+    """A primary and a replica that follows it."""
+    with mysql_server(*_replicating(1)) as primary, mysql_server(*_replicating(2)) as replica:
+        primary.sql(
+            f"CREATE USER replication@127.0.0.1 IDENTIFIED BY '{REPLICATION_PASSWORD}';"
+            "GRANT REPLICATION SLAVE ON *.* TO replication@127.0.0.1"
+        )
+        # Without master_connect_retry it waits for 60 seconds after its primary was away.
+        replica.sql(
+            f"CHANGE MASTER TO master_host='127.0.0.1', master_port={primary.port}, master_user='replication',"
+            f" master_password='{REPLICATION_PASSWORD}', master_use_gtid=slave_pos, master_connect_retry=1;"
+            "START SLAVE; SET GLOBAL read_only=1"
+        )
+        yield primary, replica
+
+
+def _replicating(number: int) -> tuple[str, ...]:
+    log = ("--log-bin=binlog", "--log-slave-updates", "--binlog-format=ROW")
+    return (f"--server-id={number}", "--gtid-domain-id=1", "--gtid-strict-mode=1", *log, *DURABLE)
+
+
+@functools.cache
+def shared_server() -> MySqlProcess:
+    """A server that all tests of this process share; for tests that break nothing."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(mysql_server(*FAST))
+
+
+def empty_databases(*names: str) -> dict[str, str]:
+    """The DSN of a database of each name on the shared server, with nothing in it but the schema of the last test.
+
+    To keep the tables is what makes it fast: to make them takes a second.
+    """
+    server = shared_server()
+    for name in names:
+        server.sql(f"CREATE DATABASE IF NOT EXISTS {name}")
+        query = (
+            "SELECT CONCAT('DELETE FROM ', table_name, ';') FROM information_schema.tables"
+            f" WHERE table_schema = '{name}' AND table_name NOT IN ('migrations', 'heartbeat')"
+        )
+        server.sql("\n".join(statement for [statement] in server.sql(query)), name)
+    return {name: server.dsn(name) for name in names}
+
+
+def program(name: str) -> str:
+    """The path of a program of the MariaDB server, or the test is skipped."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory with a fresh data directory in it."""
+    with tempfile.TemporaryDirectory(prefix="mysql-") as name:
+        shutil.copytree(_template(), Path(name) / "data")
+        yield Path(name)
+
+
+@functools.cache
+def _template() -> Path:
+    """An initialised data directory, made once for all servers of this process."""
+    directory = tempfile.TemporaryDirectory(prefix="mysql-template-")
+    atexit.register(directory.cleanup)
+    data = Path(directory.name) / "data"
+    command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--user=root", *_TEMPLATE_OPTIONS]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    return data
