@@ -29,6 +29,12 @@ class ChatConfig:
     """The name of this process among all nodes, at most 32 of a-z 0-9 - _; random if it is empty."""
     backend: Literal["auto", "native", "pure"] = "auto"
     """The gateway: the Rust one, the Python one, or the Rust one if it was built."""
+    shards: tuple[str, ...] = dataclasses.field(default=(), metadata={"flag": "--shard"}, repr=False)
+    """A MySQL shard as NAME=mysql://user:password@host:port/database, with its replicas' URLs after commas;
+    given once for each shard. Messages, rooms and accounts are kept there instead of in the data directory."""
+    redis: str = dataclasses.field(default="", repr=False)
+    """What nodes share at run time, as redis://host, redis+sentinel://host,host/name or redis+cluster://host,host, with
+    user:password@ before the host if needed: events, sessions, presence, rates, recent messages. Empty: one node alone."""
     token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
     """Signs access tokens, at least 32 bytes; empty: one is made and kept in the data directory."""
     previous_token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)

@@ -16,6 +16,7 @@ import difflib
 import inspect
 import itertools
 import math
+import re
 import textwrap
 import tomllib
 import typing
@@ -28,6 +29,7 @@ from gateway_core import UsageError
 PREFIX = "CHAT_GATEWAY_"
 FILE_VARIABLE = PREFIX + "CONFIG"
 """Names the file; the flag `--config` goes before it."""
+_URL_PASSWORD = re.compile(r"(://[^,:@/\s]*):[^,\s]*@")
 
 T = TypeVar("T")
 
@@ -103,14 +105,16 @@ def load(
 
 
 def show(value: Any) -> str:
-    """A value as the file spells it."""
+    """A value as the file spells it; passwords in URLs are not shown."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
         return "[" + ", ".join(show(item) for item in value) + "]"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return f'"{value}"' if isinstance(value, str | Path) else str(value)
+    if isinstance(value, str | Path):
+        return '"' + _URL_PASSWORD.sub(r"\1:***@", str(value)) + '"'
+    return str(value)
 
 
 def _walk(

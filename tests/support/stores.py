@@ -83,7 +83,7 @@ async def sqlite_stores(directory: Path) -> AsyncIterator[Stores]:
 @contextlib.asynccontextmanager
 async def mysql_stores(directory: Path) -> AsyncIterator[Stores]:
     """Two shards on a server that all tests share; sessions, which are not kept there, in SQLite."""
-    shards = parse_shards(f"{name}={dsn}" for name, dsn in empty_databases("one", "two").items())
+    shards = parse_shards([f"{name}={dsn}" for name, dsn in empty_databases("one", "two").items()])
     async with SqliteDatabase(directory) as database, AsyncioBridge() as bridge, sharded(bridge, shards) as opened:
         clock = ManualClock()
         async with open_message_store(opened, clock=clock) as messages:

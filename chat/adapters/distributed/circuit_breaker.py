@@ -27,6 +27,11 @@ class CircuitBreaker:
         self._closed_until = 0.0
 
     @property
+    def is_well(self) -> bool:
+        """Whether the last call succeeded."""
+        return self._failures == 0
+
+    @property
     def is_open(self) -> bool:
         return self._failures >= self._limit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 DEFAULT_PORT = 3306
@@ -63,14 +63,14 @@ class ShardDsn:
     replicas: tuple[Dsn, ...] = ()
 
 
-def parse_shards(items: Iterable[str]) -> tuple[ShardDsn, ...]:
+def parse_shards(items: Collection[str]) -> tuple[ShardDsn, ...]:
     """The shards of a setting; what has no name in front is a further replica of the shard before it.
 
     Raises: ValueError.
     """
     shards: dict[str, list[Dsn]] = {}
     name = ""
-    for part in ",".join(items).split(","):
+    for part in ",".join(items).split(",") if items else ():
         named = _NAME.fullmatch(part.strip())
         if named is not None:
             name = named[1]

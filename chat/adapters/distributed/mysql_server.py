@@ -101,8 +101,11 @@ class MySqlServer:
         return verdict
 
     def _failed(self, why: str) -> None:
-        was_open = self.breaker.is_open
+        """Logged at the first failure in a row, and when the breaker opens."""
+        was_well, was_open = self.breaker.is_well, self.breaker.is_open
         self.breaker.failed()
+        if was_well:
+            _log.warning("shard_failed", shard=self.shard, server=str(self.dsn), error=why)
         if self.breaker.is_open and not was_open:
             _log.error("shard_away", shard=self.shard, server=str(self.dsn), error=why)
 
