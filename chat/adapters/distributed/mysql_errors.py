@@ -55,7 +55,7 @@ _VERDICTS = {
         1153,  # packet bigger than max_allowed_packet, which must be 16 MiB
     ),
 }
-_BY_CODE = {code: verdict for verdict, codes in _VERDICTS.items() for code in codes}
+_BY_CODE: dict[int | None, Verdict] = {code: verdict for verdict, codes in _VERDICTS.items() for code in codes}
 
 DUPLICATE_KEY = 1062
 
@@ -71,8 +71,6 @@ def verdict_of(error: BaseException) -> Verdict | None:
     if isinstance(error, TimeoutError | OSError | EOFError):
         return Verdict.IN_DOUBT
     code = code_of(error)
-    if code is None:
-        return None
-    if isinstance(error, errors.InternalError) and code not in _BY_CODE:
-        return Verdict.IN_DOUBT  # the driver lost track of the protocol
+    if isinstance(error, errors.InternalError):  # the driver lost track of the protocol
+        return _BY_CODE.get(code, Verdict.IN_DOUBT)
     return _BY_CODE.get(code)
