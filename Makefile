@@ -8,6 +8,13 @@ STAMP := $(VENV)/.built
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+NODE := $(shell command -v node)
+WEB_MODULES := web/node_modules/.package-lock.json
+WEB_MANIFESTS := web/package.json web/package-lock.json web/.npmrc web/app/package.json web/packages/client/package.json
+WEB_SOURCES := $(shell find web/app/src web/app/public web/packages/client/src -type f) web/app/index.html web/app/vite.config.ts
+STATIC := chat/http_api/static
+PAGE := $(STATIC)/index.html
+
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 FUZZ_SECONDS ?= 600
 
@@ -25,21 +32,52 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt $(RUST_SOURCES)
 	$(BIN)/maturin develop --release --extras dev
 	@touch $@
 
+$(WEB_MODULES): $(WEB_MANIFESTS)
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(WEB_MODULES) $(WEB_SOURCES)
+	cd web && npm run build
+	rm -rf $(STATIC)
+	cp -r web/app/dist $(STATIC)
+	@touch $@
+
+# Without Node a node runs all the same, and says at / how to build the page.
+.PHONY: page
+page: $(if $(NODE),$(PAGE)) ## Build the web page, if Node is there
+
 .PHONY: build
-build: $(STAMP) ## Build the extension and install the project into .venv
+build: $(STAMP) page ## Build the extension and install the project into .venv
 
 .PHONY: run
 run: build ## Start a node on http://127.0.0.1:8000 with the embedded stores in ./data
 	$(BIN)/chat-gateway serve --host 127.0.0.1 --port 8000 --data-dir data
 
 .PHONY: test
-test: build lint test-rust test-python ## Run every check
+test: build services lint test-rust test-python test-web ## Run every check
+
+# What the tests start as private processes: program and Debian package.
+SERVICES := redis-server:redis-server redis-sentinel:redis-sentinel mariadbd:mariadb-server chromium:chromium
+
+.PHONY: services
+services: ## Install the servers and the browser that the tests start, where that is allowed
+	@missing=; for service in $(SERVICES); do \
+		command -v $${service%%:*} >/dev/null || missing="$$missing $${service##*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+			apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "not installed, so the tests that need them are skipped:$$missing" >&2; \
+	fi
 
 .PHONY: lint
 lint: build ## Check formatting, lint and types
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --features python -- -D warnings
+	cd bench/load && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -51,6 +89,14 @@ test-rust: ## Run the Rust tests, which need no interpreter
 .PHONY: test-python
 test-python: build ## Run the Python tests against the built extension
 	$(BIN)/pytest
+
+.PHONY: test-web
+test-web: build ## Lint and test the page, in a browser too if there is one
+ifeq ($(NODE),)
+	@echo "web tests skipped: Node is not in PATH"
+else
+	cd web && npm run lint && npm run types && npm run test && npm run test:browser
+endif
 
 .PHONY: test-faults
 test-faults: build ## Kill nodes under load at length
@@ -92,7 +138,7 @@ bench-micro: bench-build ## Measure the engine's parts by themselves
 	$(BIN)/python -m bench.micro.events
 
 .PHONY: wheel
-wheel: $(BIN)/python ## Build the wheel into dist/
+wheel: $(BIN)/python page ## Build the wheel into dist/
 	$(BIN)/pip install --quiet maturin
 	$(BIN)/maturin build --release --out dist
 
@@ -104,4 +150,4 @@ format: build ## Format everything
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) target dist gateway_core/_native*.so
+	rm -rf $(VENV) target dist gateway_core/_native*.so $(STATIC) web/node_modules web/app/dist
