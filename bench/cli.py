@@ -71,11 +71,12 @@ def _write(found: results.Results, folder: Path) -> None:
 
 def _draw(found: results.Results, folder: Path) -> None:
     """The table and the pictures; without matplotlib the table alone."""
-    (folder / "README.md").write_text(tables.report(found))
+    pictures: list[Path] = []
     try:
-        plots.draw(found, folder)
+        pictures = plots.draw(found, folder)
     except plots.NoPlots as error:
         print(f"no plots: {error}")
+    (folder / "README.md").write_text(tables.report(found, [picture.name for picture in pictures]))
 
 
 def _render(arguments: argparse.Namespace) -> int:

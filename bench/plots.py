@@ -12,7 +12,7 @@ from .servers import SERVERS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OURS, FLOOR, PEER = "#c2410c", "#9ca3af", "#64748b"
+OURS, PURE, FLOOR, PEER = "#c2410c", "#fdba74", "#9ca3af", "#64748b"
 _COLUMNS = 3
 
 
@@ -28,7 +28,9 @@ def draw(results: Results, folder: Path) -> list[Path]:
         raise NoPlots("matplotlib is not installed: pip install 'chat-gateway[bench]'") from None
     matplotlib.use("svg")
     # The same results give the same file.
-    matplotlib.rcParams.update({"svg.hashsalt": "bench", "font.size": 9, "axes.spines.top": False})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+    )
     matplotlib.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})
     written = []
     for name, painter in (("ratios", _ratios), ("growth", _growth), ("memory", _memory)):
@@ -129,6 +131,8 @@ def _memory(results: Results) -> Any:
 
 
 def _color(server: str) -> str:
+    if server == "pure":
+        return PURE
     return {"floor": FLOOR, "ours": OURS, "chat": OURS, "peer": PEER}[SERVERS[server].kind]
 
 
@@ -137,5 +141,5 @@ def _line(server: str) -> dict[str, Any]:
     if server == "native":
         return {"color": OURS, "linewidth": 2.5}
     if server == "pure":
-        return {"color": OURS, "linestyle": "--"}
+        return {"color": PURE, "linewidth": 2.5}
     return {"color": "black", "linestyle": ":"} if server == "floor" else {"linewidth": 1}

@@ -69,10 +69,11 @@ class Results:
         return describe_wrong(self.of(scenario, server))
 
     def save(self, path: Path) -> None:
-        """Writes the file."""
+        """Writes the file: a measurement a line, so that two files can be compared by eye, too."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}
-        content["measurements"] = [_rounded(found) for found in content["measurements"]]
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        measurements = [json.dumps(_rounded(found)) for found in content.pop("measurements")]
+        head = json.dumps(content, indent=1).removesuffix("\n}")
+        path.write_text(f'{head},\n "measurements": [\n  ' + ",\n  ".join(measurements) + "\n ]\n}\n")
 
 
 def load(path: Path) -> Results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from .results import Results
 from .scenarios import CONNECT, CPU, RESUME, SHARE, SIDE_P99, Figure, Scenario
@@ -28,8 +29,8 @@ _SATURATED = 0.97
 _BUSY_NOTE = "load generator at its limit"
 
 
-def report(results: Results) -> str:
-    """The whole document."""
+def report(results: Results, pictures: Sequence[str] = ()) -> str:
+    """The whole document; `pictures` are files beside it."""
     return (
         "\n\n".join(
             part
@@ -37,6 +38,7 @@ def report(results: Results) -> str:
                 f"# Results of {results.date}",
                 _preamble(results),
                 _overview(results),
+                *(f"![{Path(picture).stem}]({picture})" for picture in pictures),
                 _targets(results),
                 *(_scenario(results, scenario) for scenario in results.scenarios()),
                 _unmeasured(results),
