@@ -134,11 +134,17 @@ class Run:
         )
 
     def load_while(self, process_command: Sequence[str]) -> None:
-        """Loads the server while another command, a profiler, runs to its end."""
+        """Loads the server while another command, a profiler, runs to its end.
+
+        It sees the connecting in a scenario that is about that, else what comes after.
+        """
         self.warm_up()
         with self._loads(self._groups(), self._seconds) as loads:
-            loads.open()
+            if self._scenario.seconds:
+                loads.open()
             with Process(process_command, self._load_cores) as profiler:
+                if not self._scenario.seconds:
+                    loads.open()
                 loads.go()
                 loads.finish()
                 profiler.wait()

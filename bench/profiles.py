@@ -43,7 +43,7 @@ def profile(scenario: Scenario, server: Server, folder: Path, seconds: float) ->
     for profiler in profilers:
         with tempfile.TemporaryDirectory(prefix="chat-gateway-bench-") as scratch:
             samples = Path(scratch) / "samples"
-            with Run(scenario, server, Path(scratch), seconds + 1) as run:
+            with Run(scenario, server, Path(scratch), seconds + 1 if scenario.seconds else 0) as run:
                 run.load_while(profiler.command(run.process.pid, seconds, samples))
             stacks = flamegraph.tree(profiler.collapse(samples)) if samples.exists() else flamegraph.Node()
         if stacks.samples:
