@@ -50,6 +50,7 @@ test("the pictures of the manual", async () => {
     await second.say("Do you have a minute, @Ada?");
     await second.openRoom(garden.id);
     await first.page.getByText("Direct messages").waitFor({ timeout: 30_000 });
+    await first.page.waitForTimeout(3500); // the server tells of typing every three seconds
     await third.composer.pressSequentially("I ");
     await first.page.getByText("is typing").waitFor();
     await first.page.waitForTimeout(500);

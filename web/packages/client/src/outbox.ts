@@ -2,7 +2,7 @@
 
 import { fullJitter } from "./backoff.ts";
 import { ConnectionLost, Refused } from "./errors.ts";
-import type { Body, Published, RoomId, UserId } from "./protocol.ts";
+import type { Body, Position, Published, RoomId, UserId } from "./protocol.ts";
 import { Store } from "./signal.ts";
 
 /** What is kept over a reload. `order` rises with every message of a user. */
@@ -21,10 +21,10 @@ export interface OutboxStorage {
   remove(key: string): Promise<void>;
 }
 
-/** `sent`: stored by the server at `seq`; it goes when the room's own message is there. */
+/** `sent`: stored by the server at `position`; it goes when the room's own message is there. */
 export interface Pending extends StoredMessage {
   state: "waiting" | "sent" | "failed";
-  seq: number | undefined;
+  position: Position | undefined;
   /** Why it failed, for people. */
   error: string | undefined;
 }
@@ -113,9 +113,9 @@ export class Outbox extends Store<{ messages: readonly Pending[] }> {
   /** Milliseconds to wait before the same message goes again; undefined if it is done. */
   async #send(message: Pending, publish: Publish, attempt: number): Promise<number | undefined> {
     try {
-      const { seq } = await publish(message);
+      const { epoch, seq } = await publish(message);
       void this.#storage.remove(message.key).catch(() => {});
-      this.#change(message.key, { state: "sent", seq });
+      this.#change(message.key, { state: "sent", position: { epoch, seq } });
     } catch (error) {
       if (error instanceof ConnectionLost) return this.#publish === publish ? fullJitter(attempt) : 0;
       const refused = error instanceof Refused ? error : new Refused("internal", String(error));
@@ -134,5 +134,5 @@ export class Outbox extends Store<{ messages: readonly Pending[] }> {
 }
 
 function waiting(message: StoredMessage): Pending {
-  return { ...message, state: "waiting", seq: undefined, error: undefined };
+  return { ...message, state: "waiting", position: undefined, error: undefined };
 }

@@ -10,9 +10,7 @@ export interface People {
   readonly present: ReadonlyMap<UserId, string> | undefined;
   /** Names of those who are writing. */
   readonly typing: ReadonlyMap<UserId, string>;
-  /** How far others have read. */
-  readonly marks: ReadonlyMap<UserId, number>;
-  /** Undefined until they were asked for. */
+  /** With how far each has read. Undefined until they were asked for. */
   readonly members: readonly Member[] | undefined;
 }
 
@@ -20,7 +18,6 @@ export const NOBODY: People = {
   online: 0,
   present: undefined,
   typing: new Map(),
-  marks: new Map(),
   members: undefined,
 };
 
@@ -54,18 +51,9 @@ export function typing(people: People, user: UserId, name?: string): People {
 
 /** A mark only ever rises. */
 export function read(people: People, { user, seq }: Push<"read">): People {
-  if ((people.marks.get(user) ?? 0) >= seq) return people;
-  const members = people.members?.map((member) =>
-    member.id === user ? { ...member, read_seq: seq } : member,
-  );
-  return { ...people, marks: new Map(people.marks).set(user, seq), members };
-}
-
-/** The list of members as the server has it. */
-export function listed(people: People, members: readonly Member[]): People {
-  const marks = new Map(people.marks);
-  for (const { id, read_seq } of members) marks.set(id, Math.max(read_seq, marks.get(id) ?? 0));
-  return { ...people, members, marks };
+  const raised = (known: Member) =>
+    known.id === user && known.read_seq < seq ? { ...known, read_seq: seq } : known;
+  return people.members ? { ...people, members: people.members.map(raised) } : people;
 }
 
 /** Another role. Undefined if the list must be asked for again: somebody new, whose name is not known. */

@@ -67,6 +67,7 @@ const TYPING_EVERY_MS = 3000;
 export class Room extends Store<RoomState> {
   readonly id: RoomId;
   readonly #context: RoomContext;
+  readonly #unsubscribe: () => void;
   readonly #typing = new Map<UserId, ReturnType<typeof setTimeout>>();
   /** Edits that came while a page was under way, which may hold older bodies. */
   readonly #changes = new Map<number, timelines.Change>();
@@ -97,6 +98,7 @@ export class Room extends Store<RoomState> {
     this.id = summary.id;
     this.#context = context;
     this.#readSent = summary.read_seq;
+    this.#unsubscribe = context.outbox.subscribe(() => this.#clearOutbox());
   }
 
   /** Messages after the read mark. */
@@ -171,7 +173,7 @@ export class Room extends Store<RoomState> {
   /** Asks for the list of members; it is kept up to date from then on. */
   async loadMembers(): Promise<void> {
     const members = await this.#context.api.members(this.id);
-    this.update({ people: people.listed(this.state.people, members) });
+    this.update({ people: { ...this.state.people, members } });
   }
 
   /** What the list of rooms says. */
@@ -246,6 +248,7 @@ export class Room extends Store<RoomState> {
 
   /** The client is done with it. */
   close(): void {
+    this.#unsubscribe();
     clearTimeout(this.#readTimer);
     for (const timer of this.#typing.values()) clearTimeout(timer);
     this.#joined = false;
@@ -286,6 +289,7 @@ export class Room extends Store<RoomState> {
     const { timeline } = this.state;
     if (to > timeline.top) this.update({ timeline: { ...timeline, top: to } });
     this.#markStale(from);
+    if (this.#readers > 0) this.#askForHints();
     void this.#settle();
   }
 
@@ -335,9 +339,15 @@ export class Room extends Store<RoomState> {
       void this.join();
       return;
     }
-    void this.#loadPresence();
+    this.#askForHints();
     if (this.state.ready) void this.#settle();
     else void this.#loadFirst();
+  }
+
+  /** Presence, roles and marks are told once; who may have missed some asks. */
+  #askForHints(): void {
+    void this.#loadPresence();
+    if (this.state.people.members) void this.loadMembers().catch(() => {});
   }
 
   async #loadFirst(): Promise<void> {
@@ -446,10 +456,11 @@ export class Room extends Store<RoomState> {
   /** Reads again what may have been edited unseen, from `first` to the end of the window. */
   async #refresh(first: number): Promise<void> {
     this.#staleFrom = undefined;
+    const last = this.state.timeline.to;
     let next = first;
     try {
-      while (next <= this.state.timeline.to) {
-        const stretch = await this.#fetch({ after: next - 1, limit: MAX_PAGE });
+      while (next <= last) {
+        const stretch = await this.#fetch({ after: next - 1, limit: Math.min(MAX_PAGE, last - next + 1) });
         if (!stretch) return;
         this.#show(timelines.paged(this.state.timeline, stretch));
         if (stretch.to < next) return;
@@ -461,14 +472,19 @@ export class Room extends Store<RoomState> {
     }
   }
 
-  /** Takes over a timeline; own messages in it leave the outbox. */
   #show(timeline: timelines.Timeline): void {
     this.update({ timeline });
+    this.#clearOutbox();
+  }
+
+  /** Own messages leave the outbox when they are here, or in a part of the history that is not loaded. */
+  #clearOutbox(): void {
     const { user, outbox } = this.#context;
-    for (const { key, seq } of this.pending) {
-      const { messages, to } = timeline;
-      const there = messages.some((message) => message.key === key && message.user === user.id);
-      if (there || (seq !== undefined && seq <= to)) outbox.discard(key);
+    const { epoch, top, messages } = this.state.timeline;
+    for (const { key, position } of this.pending) {
+      const isStored = position && (position.epoch !== epoch || position.seq <= top);
+      if (isStored || messages.some((message) => message.key === key && message.user === user.id))
+        outbox.discard(key);
     }
   }
 
