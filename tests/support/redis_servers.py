@@ -51,6 +51,10 @@ class RedisProcess:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def primaries(self) -> list[RedisProcess]:
+        return [self]
+
     def start(self) -> None:
         """Starts it, on the port it had before if it had one, and returns when it answers."""
         if self.port:
@@ -258,7 +262,7 @@ def _shared(kind: str) -> RedisSetup:
 def emptied(kind: str) -> RedisSetup:
     """A setup that all tests of this process share, with nothing in it; for tests that break nothing."""
     setup = _shared(kind)
-    for primary in [setup] if isinstance(setup, RedisProcess) else setup.primaries:
+    for primary in setup.primaries:
         primary.command("FLUSHALL")
     return setup
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import hiredis
 import outcome
@@ -107,10 +107,13 @@ class _Batch:
 class RedisConnection:
     """A stream that is signed in. `run` must run for as long as it is used."""
 
-    def __init__(self, stream: Stream, reader: hiredis.Reader, *, deadline_seconds: float) -> None:
-        """A reply that has not come after `deadline_seconds` ends the connection."""
+    def __init__(
+        self, stream: Stream, reader: hiredis.Reader, *, deadline_seconds: float, on_lost: Callable[[], None]
+    ) -> None:
+        """A reply that has not come after `deadline_seconds` ends the connection, which calls `on_lost`."""
         self._stream = stream
         self._reader = reader
+        self._on_lost = on_lost
         self._tick_seconds = deadline_seconds / _TICKS
         self._ticks = 0
         self._waiting: collections.deque[_Batch] = collections.deque()
@@ -209,6 +212,7 @@ class RedisConnection:
         """The first reason counts."""
         if self._lost is None:
             self._lost = reason
+            self._on_lost()
         self._scope.cancel()
         while self._waiting:
             batch = self._waiting.popleft()

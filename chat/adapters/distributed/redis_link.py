@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import structlog
 import trio
 
-from .redis_connection import Away, Broken, RedisConnection, open_stream
+from .redis_connection import Away, RedisConnection, open_stream
 from .redis_url import Address, RedisUrl
 from .redis_wire import Reply, ReplyError, code_of, pack
 
@@ -64,8 +64,8 @@ class Link:
             except Away as error:
                 _log.debug("redis_away", address=str(self.address), error=str(error))
             else:
-                if await self._serve(connection):
-                    pause = _FIRST_PAUSE_SECONDS
+                await self._serve(connection)
+                pause = _FIRST_PAUSE_SECONDS
             await trio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- nothing secret
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -75,22 +75,21 @@ class Link:
             stream, reader, [role] = await open_stream(self._url, self.address, pack("ROLE"))
             problem = _problem(role)
             if problem is None:
-                return RedisConnection(stream, reader, deadline_seconds=self._deadline_seconds)
+                return RedisConnection(stream, reader, deadline_seconds=self._deadline_seconds, on_lost=self._on_lost)
             await trio.aclose_forcefully(stream)
             raise Away(f"{self.address}: {problem}")
         raise Away(f"{self.address}: no answer")
 
-    async def _serve(self, connection: RedisConnection) -> bool:
+    async def _serve(self, connection: RedisConnection) -> None:
         """Lets commands through until the connection breaks."""
         self._change(connection)
         _log.info("redis_connected", address=str(self.address))
-        try:
-            await connection.run()
-        finally:
-            self._down_since = trio.current_time()
-            self._change(None)
+        await connection.run()
         _log.warning("redis_lost", address=str(self.address), reason=connection.lost)
-        return True
+
+    def _on_lost(self) -> None:
+        self._down_since = trio.current_time()
+        self._change(None)
 
     def _change(self, connection: RedisConnection | None) -> None:
         self._connection = connection
@@ -106,6 +105,3 @@ def _problem(role: Reply) -> str | None:
     if isinstance(role, list) and role and role[0] == b"master":
         return None
     return "is no primary"
-
-
-__all__ = ["Away", "Broken", "Link"]
