@@ -14,6 +14,13 @@ from gateway_core import Gateway, GatewayConfig
 from gateway_core.backend import open_gateway
 
 from . import token_key
+from .adapters.distributed.broker import open_broker
+from .adapters.distributed.cached_message_store import open_cached_store
+from .adapters.distributed.presence_store import RedisPresenceStore
+from .adapters.distributed.rate_limiter import RedisRateLimiter
+from .adapters.distributed.recent_cache import RecentCache
+from .adapters.distributed.redis_client import open_redis
+from .adapters.distributed.session_store import RedisSessionStore
 from .adapters.embedded.broker import MemoryBroker
 from .adapters.embedded.database import SqliteDatabase
 from .adapters.embedded.message_store import SqliteMessageStore
@@ -64,7 +71,17 @@ class Listening:
 
 @asynccontextmanager
 async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
-    """The adapters that `config` asks for. Raises: DatabaseUnusable."""
+    """The adapters that `config` asks for. Raises: DatabaseUnusable; ValueError for a bad setting."""
+    async with _open_embedded(config) as ports:
+        if not config.redis:
+            yield ports
+        else:
+            async with _open_redis(config, ports) as shared:
+                yield shared
+
+
+@asynccontextmanager
+async def _open_embedded(config: ChatConfig) -> AsyncIterator[Ports]:
     async with SqliteDatabase(config.data_dir) as database:
         yield Ports(
             messages=SqliteMessageStore(database),
@@ -74,6 +91,24 @@ async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
             presence=MemoryPresenceStore(),
             limiter=MemoryRateLimiter(),
             broker=MemoryBroker(),
+        )
+
+
+@asynccontextmanager
+async def _open_redis(config: ChatConfig, ports: Ports) -> AsyncIterator[Ports]:
+    """`ports` with what nodes share at run time in Redis, and the recent messages there as well."""
+    async with (
+        open_redis(config.redis) as redis,
+        open_broker(redis) as broker,
+        open_cached_store(ports.messages, RecentCache(redis)) as messages,
+    ):
+        yield dataclasses.replace(
+            ports,
+            messages=messages,
+            sessions=RedisSessionStore(redis),
+            presence=RedisPresenceStore(redis),
+            limiter=RedisRateLimiter(redis),
+            broker=broker,
         )
 
 
