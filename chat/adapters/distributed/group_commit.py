@@ -61,7 +61,7 @@ class GroupCommit(Generic[A, T]):
         """
         if len(self._waiting) >= MAX_WAITING_CALLS:
             raise Unavailable("the store is overloaded", retry_after=1.0)
-        call = _Call[A, T](argument, trio.lowlevel.current_task())
+        call: _Call[A, T] = _Call(argument, trio.lowlevel.current_task())
         self._waiting.append(call)
         self._arrival.unpark()
         answer: T = await trio.lowlevel.wait_task_rescheduled(call.abandon)

@@ -20,9 +20,10 @@ from ...domain.users import UserId, fold_name
 from .background import background_tasks
 from .group_commit import GroupCommit
 from .mysql_appends import Answer, AppendBatch, Row
-from .mysql_pool import Moved, Rows, Session
+from .mysql_pool import Moved, Rows, Session, Work
 from .mysql_shards import MySqlShards, gathered
 from .mysql_sql import bounded_limit, bounded_seq, chunks, marks
+from .read_routing import RecentKeys
 from .shard_map import Kind
 from .user_store import ids_of
 
@@ -44,12 +45,15 @@ class MySqlMessageStore:
     """The history of all rooms; made by `open_message_store`.
 
     Appends that wait for the same shard share a transaction. A shard that is away answers each message for its
-    rooms with `Unavailable`, and no other.
+    rooms with `Unavailable`, and no other. Pages of history come from a replica if it has them whole, which their
+    numbers show; a message in them that another node has just changed may be as it was before, for some seconds.
     """
 
     def __init__(self, shards: MySqlShards, clock: Callable[[], float]) -> None:
         self._shards = shards
         self._clock = clock
+        self._changed = RecentKeys(max(rotation.staleness_seconds for rotation in shards.rotations.values()))
+        """Rooms of which a replica may have a message as it was before a change that was made here."""
         self.commits = {name: self._group_commit(name) for name in shards.primaries}
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Appended | ChatError]:
@@ -81,29 +85,48 @@ class MySqlMessageStore:
         return found
 
     async def read_after(self, room: RoomId, after: int, limit: int) -> list[Message]:
-        return await self._shards.on(Kind.ROOMS, room, functools.partial(_after, room=room, after=after, limit=limit))
+        def is_complete(page: list[Message]) -> bool:
+            """Nothing is left out, and the end of it need not be the end of the room."""
+            return _is_run(page, after + 1) and len(page) == bounded_limit(limit)
+
+        return await self._page(room, functools.partial(_after, room=room, after=after, limit=limit), is_complete)
 
     async def read_before(self, room: RoomId, before: int | None, limit: int) -> list[Message]:
-        return await self._shards.on(
-            Kind.ROOMS, room, functools.partial(_before, room=room, before=before, limit=limit)
-        )
+        def is_complete(page: list[Message]) -> bool:
+            if before is None or not _is_run(page, before - len(page)):
+                return False
+            return len(page) == bounded_limit(limit) or before - len(page) == 1
+
+        return await self._page(room, functools.partial(_before, room=room, before=before, limit=limit), is_complete)
 
     async def read_one(self, room: RoomId, seq: int) -> Message:
         return await self._shards.on(Kind.ROOMS, room, functools.partial(_one, room=room, seq=seq))
 
     async def edit(self, room: RoomId, seq: int, body: dict[str, Any]) -> Message:
         work = functools.partial(_edit, room=room, seq=seq, body=_encoded(body))
-        return await self._shards.on(Kind.ROOMS, room, work, transaction=True, idempotent=False)
+        return await self._change(room, work, idempotent=False)
 
     async def delete(self, room: RoomId, seq: int) -> Message:
-        work = functools.partial(_delete, room=room, seq=seq)
-        return await self._shards.on(Kind.ROOMS, room, work, transaction=True)
+        return await self._change(room, functools.partial(_delete, room=room, seq=seq), idempotent=True)
 
     async def mentions_of(self, user: UserId, after: float, limit: int) -> list[tuple[RoomId, int, float]]:
         """A shard that is away is left out: its mentions come with a later call, if that asks from the same time."""
         found = await self._shards.on_all(functools.partial(_mentions, user=user, after=after, limit=limit))
         # While a room moves, two shards have its mentions.
         return sorted({mention for part in found for mention in part}, key=_by_time)[: bounded_limit(limit)]
+
+    async def _page(
+        self, room: RoomId, work: Work[list[Message]], is_complete: Callable[[list[Message]], bool]
+    ) -> list[Message]:
+        if room in self._changed:
+            return await self._shards.on(Kind.ROOMS, room, work)
+        return await self._shards.read(Kind.ROOMS, room, work, is_complete=is_complete)
+
+    async def _change(self, room: RoomId, work: Work[Message], *, idempotent: bool) -> Message:
+        try:
+            return await self._shards.on(Kind.ROOMS, room, work, transaction=True, idempotent=idempotent)
+        finally:
+            self._changed.add(room)
 
     async def _append(self, rows: dict[int, Row]) -> dict[int, Answer]:
         """Hands each shard its rows and waits for all; a shard that is away answers for its own."""
@@ -277,6 +300,11 @@ async def _mentions(session: Session, user: UserId, after: float, limit: int) ->
     query = "SELECT room, seq, ts FROM mentions WHERE user = %s AND ts > %s ORDER BY ts, room, seq LIMIT %s"
     rows = await session.rows(query, (user, round(after * 1000), bounded_limit(limit)))
     return [(RoomId(room.decode()), seq, ts / 1000) for room, seq, ts in rows]
+
+
+def _is_run(page: list[Message], first: int) -> bool:
+    """Whether the numbers of a page count from `first` without a gap."""
+    return [message.seq for message in page] == list(range(first, first + len(page)))
 
 
 def _by_time(mention: tuple[RoomId, int, float]) -> tuple[float, RoomId, int]:

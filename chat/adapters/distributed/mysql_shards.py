@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -13,11 +14,13 @@ import trio
 
 from ...domain.errors import ChatError, Unavailable
 from .asyncio_bridge import AsyncioBridge
+from .background import background_tasks
 from .errors import ShardsUnusable
 from .migrate import ShardState, check_name, check_states, migrate_schema, newest_map, read_map, read_state, write_map
 from .mysql_dsn import ShardDsn
 from .mysql_pool import Moved, Session, Work
 from .mysql_server import DEADLINE_SECONDS, MySqlServer
+from .read_routing import Rotation
 from .shard_map import Id, Kind, ShardMap, bucket_of
 
 T = TypeVar("T")
@@ -33,10 +36,16 @@ class MySqlShards:
     """The shards with the map of which bucket is where. Every method raises `Unavailable`."""
 
     def __init__(self, bridge: AsyncioBridge, shards: Sequence[ShardDsn], *, deadline_seconds: float) -> None:
-        self.primaries = {
-            shard.name: MySqlServer(bridge, shard.primary, shard.name, deadline_seconds=deadline_seconds)
-            for shard in shards
-        }
+        self.primaries: dict[str, MySqlServer] = {}
+        self.rotations: dict[str, Rotation] = {}
+        for shard in shards:
+            primary = MySqlServer(bridge, shard.primary, shard.name, deadline_seconds=deadline_seconds)
+            # Whoever asks a replica in vain has to ask the primary yet.
+            replicas = [
+                MySqlServer(bridge, dsn, shard.name, deadline_seconds=deadline_seconds / 4) for dsn in shard.replicas
+            ]
+            self.primaries[shard.name] = primary
+            self.rotations[shard.name] = Rotation(primary, replicas)
         self.map: ShardMap
         self._reloading = trio.Lock()
 
@@ -53,6 +62,16 @@ class MySqlShards:
             )
 
         return await self.rerouted(attempt)
+
+    async def read(self, kind: Kind, key: str, work: Work[T], *, is_complete: Callable[[T], bool]) -> T:
+        """Runs `work` on a replica, if one is near; on the primary if its answer is not complete, or there is none."""
+        replica = self.rotations[self.shard_of(kind, key)].choose()
+        if replica is not None:
+            with contextlib.suppress(ChatError, Moved):
+                value = await replica.run(work)
+                if is_complete(value):
+                    return value
+        return await self.on(kind, key, work)
 
     async def on_each(
         self,
@@ -125,8 +144,9 @@ class MySqlShards:
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        for server in self.primaries.values():
-            await server.aclose()
+        for name, primary in self.primaries.items():
+            for server in (primary, *(replica.server for replica in self.rotations[name].replicas)):
+                await server.aclose()
 
     async def _states(self) -> dict[str, ShardState]:
         servers = self.primaries.items()
@@ -155,7 +175,10 @@ async def open_shards(
     opened = MySqlShards(bridge, shards, deadline_seconds=deadline_seconds)
     try:
         await opened.open()
-        yield opened
+        async with background_tasks() as nursery:
+            for rotation in opened.rotations.values():
+                nursery.start_soon(rotation.run)
+            yield opened
     finally:
         with trio.CancelScope(shield=True):
             await opened.aclose()
