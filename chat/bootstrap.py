@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 import trio
@@ -14,13 +14,19 @@ from gateway_core import Gateway, GatewayConfig
 from gateway_core.backend import open_gateway
 
 from . import token_key
+from .adapters.distributed.asyncio_bridge import AsyncioBridge
 from .adapters.distributed.broker import open_broker
 from .adapters.distributed.cached_message_store import open_cached_store
+from .adapters.distributed.message_store import open_message_store
+from .adapters.distributed.mysql_dsn import parse_shards
+from .adapters.distributed.mysql_shards import open_shards
 from .adapters.distributed.presence_store import RedisPresenceStore
 from .adapters.distributed.rate_limiter import RedisRateLimiter
 from .adapters.distributed.recent_cache import RecentCache
 from .adapters.distributed.redis_client import open_redis
+from .adapters.distributed.room_store import MySqlRoomStore
 from .adapters.distributed.session_store import RedisSessionStore
+from .adapters.distributed.user_store import MySqlUserStore
 from .adapters.embedded.broker import MemoryBroker
 from .adapters.embedded.database import SqliteDatabase
 from .adapters.embedded.message_store import SqliteMessageStore
@@ -69,42 +75,67 @@ class Listening:
     address: tuple[str, int]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Stores:
+    """What must last."""
+
+    messages: MessageStore
+    rooms: RoomStore
+    users: UserStore
+
+
 @asynccontextmanager
 async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
-    """The adapters that `config` asks for. Raises: DatabaseUnusable; ValueError for a bad setting."""
-    async with _open_embedded(config) as ports:
-        if not config.redis:
-            yield ports
+    """The adapters that `config` asks for. Raises: DatabaseUnusable, ShardsUnusable; ValueError for a bad setting."""
+    if config.shards and not config.redis:
+        raise ValueError("shards: nodes that share a database need --redis as well")
+    async with AsyncExitStack() as stack:
+        if config.shards:
+            stores = await stack.enter_async_context(_open_mysql(config))
+            yield await stack.enter_async_context(_open_redis(config, stores))
+            return
+        database = await stack.enter_async_context(SqliteDatabase(config.data_dir))
+        stores = _Stores(SqliteMessageStore(database), SqliteRoomStore(database), SqliteUserStore(database))
+        if config.redis:
+            yield await stack.enter_async_context(_open_redis(config, stores))
         else:
-            async with _open_redis(config, ports) as shared:
-                yield shared
+            yield _embedded(database, stores)
+
+
+def _embedded(database: SqliteDatabase, stores: _Stores) -> Ports:
+    return Ports(
+        messages=stores.messages,
+        rooms=stores.rooms,
+        users=stores.users,
+        sessions=SqliteSessionStore(database),
+        presence=MemoryPresenceStore(),
+        limiter=MemoryRateLimiter(),
+        broker=MemoryBroker(),
+    )
 
 
 @asynccontextmanager
-async def _open_embedded(config: ChatConfig) -> AsyncIterator[Ports]:
-    async with SqliteDatabase(config.data_dir) as database:
-        yield Ports(
-            messages=SqliteMessageStore(database),
-            rooms=SqliteRoomStore(database),
-            users=SqliteUserStore(database),
-            sessions=SqliteSessionStore(database),
-            presence=MemoryPresenceStore(),
-            limiter=MemoryRateLimiter(),
-            broker=MemoryBroker(),
-        )
+async def _open_mysql(config: ChatConfig) -> AsyncIterator[_Stores]:
+    async with (
+        AsyncioBridge() as bridge,
+        open_shards(bridge, parse_shards(config.shards)) as shards,
+        open_message_store(shards) as messages,
+    ):
+        yield _Stores(messages, MySqlRoomStore(shards), MySqlUserStore(shards))
 
 
 @asynccontextmanager
-async def _open_redis(config: ChatConfig, ports: Ports) -> AsyncIterator[Ports]:
-    """`ports` with what nodes share at run time in Redis, and the recent messages there as well."""
+async def _open_redis(config: ChatConfig, stores: _Stores) -> AsyncIterator[Ports]:
+    """What nodes share at run time in Redis, and the recent messages of `stores` there as well."""
     async with (
         open_redis(config.redis) as redis,
         open_broker(redis) as broker,
-        open_cached_store(ports.messages, RecentCache(redis)) as messages,
+        open_cached_store(stores.messages, RecentCache(redis)) as messages,
     ):
-        yield dataclasses.replace(
-            ports,
+        yield Ports(
             messages=messages,
+            rooms=stores.rooms,
+            users=stores.users,
             sessions=RedisSessionStore(redis),
             presence=RedisPresenceStore(redis),
             limiter=RedisRateLimiter(redis),
@@ -139,7 +170,8 @@ async def run_node(
     """Serves until `stop` is set, then says goodbye to everybody and returns within `shutdown_seconds`.
 
     Cancelling ends it at once; no acknowledged message is lost by that.
-    Raises: DatabaseUnusable, AddressUnavailable, BackendUnavailable, ValueError, OSError before it serves.
+    Raises before it serves: DatabaseUnusable, ShardsUnusable, AddressUnavailable, BackendUnavailable, ValueError,
+    OSError.
     """
     realtime_config = _realtime_config(config)
     async with open_ports(config) as ports:

@@ -12,7 +12,7 @@ FILE_NAME = "token.key"
 
 
 def load_or_make(data_dir: Path) -> bytes:
-    """The secret in `data_dir`, which only its owner can read. Call it while holding the directory's lock.
+    """The secret in `data_dir`, which only its owner can read; of many who make it at once, one does.
 
     Raises: OSError, with the file's name; ValueError for a file that was cut short.
     """
@@ -26,11 +26,16 @@ def load_or_make(data_dir: Path) -> bytes:
 
 
 def _write(path: Path, secret: bytes) -> None:
-    """All or nothing, also if the machine stops in the middle."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
+    """All or nothing, also if the machine stops in the middle; leaves a file that is there as it is."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{secrets.token_hex(8)}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(secret + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
-    draft.rename(path)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

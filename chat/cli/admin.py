@@ -1,4 +1,4 @@
-"""`chat-gateway user` and `chat-gateway room`: administration of the data of a node that is not running."""
+"""`chat-gateway user` and `chat-gateway room`: administration of the data, without a node."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from ..adapters.distributed.errors import ShardsUnusable
 from ..adapters.embedded.errors import DatabaseUnusable
 from ..bootstrap import Ports, open_ports, open_services
 from ..domain.errors import ChatError, NotFound
@@ -19,6 +20,7 @@ from ..logging import configure_logging
 from ..services import Passwords, Services
 from .flags import Parser, add_settings, complain, load_config
 
+_WHEN = "A node that keeps its data in a directory must not be running; those that share shards may be."
 Command = Callable[[argparse.Namespace, Ports, Services], Awaitable[None]]
 
 
@@ -96,8 +98,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add(commands: argparse._SubParsersAction[Parser], name: str, command: Command) -> Parser:
     summary = str(command.__doc__)
-    parser = commands.add_parser(name, help=summary, description=f"{summary} The node must not be running.")
-    add_settings(parser, only={"data_dir"})
+    parser = commands.add_parser(name, help=summary, description=f"{summary} {_WHEN}")
+    add_settings(parser, only={"data_dir", "redis", "shards"})
     parser.set_defaults(run=lambda arguments: _run(command, arguments))
     return parser
 
@@ -112,7 +114,7 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
 
     try:
         trio.run(with_ports)
-    except (ChatError, DatabaseUnusable, OSError, ValueError) as error:
+    except (ChatError, DatabaseUnusable, ShardsUnusable, OSError, ValueError) as error:
         complain(error)
         return 1
     return 0

@@ -13,6 +13,7 @@ import trio
 
 from gateway_core import AddressUnavailable, BackendUnavailable
 
+from ..adapters.distributed.errors import ShardsUnusable
 from ..adapters.embedded.errors import DatabaseUnusable
 from ..bootstrap import Listening, run_node
 from ..config import ChatConfig
@@ -26,7 +27,7 @@ The stores and password checks wait in threads of their own: measured beside a t
 idle, they starved for up to 11 s at the default, and for 16 ms at this.
 """
 _log = structlog.get_logger("chat.node")
-_REFUSALS = (AddressUnavailable, BackendUnavailable, DatabaseUnusable, OSError, ValueError)
+_REFUSALS = (AddressUnavailable, BackendUnavailable, DatabaseUnusable, ShardsUnusable, OSError, ValueError)
 """What keeps a node from starting, in words for the one who started it."""
 
 

@@ -1,8 +1,9 @@
 """`Broker` on Redis: a channel of ours is one of Redis, sharded in a cluster.
 
 Redis keeps nothing for who is not there, so what matters is to know when that may have cost an event. A
-channel that was interrupted, for whatever reason, is told with `Resumed` once it holds again; and a publisher
-that could not publish says so in the channel as soon as it can, which its receivers are told likewise.
+channel that was interrupted, for whatever reason, is told with `Resumed` once it holds again. A publisher that
+could not publish says so in the channel as soon as it can, which its receivers are told likewise. And so are
+all channels when a server was wiped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import trio
 
 from ...domain.errors import Unavailable
 from ...ports.broker import Delivery, Resumed
+from .background import background_tasks
 from .delivery_inbox import MAX_WAITING_BYTES, DeliveryInbox
 from .redis_client import RedisClient
 from .redis_command import Command
@@ -29,6 +31,8 @@ from .redis_url import CLUSTER, Address
 _SUBSCRIBE_DEADLINES = 4
 """A batch of subscriptions may wait for a connection that is just being made."""
 _BEAT_SECONDS = 1.0
+_CANARY_SECONDS = 3600
+"""A key that is set with every beat is gone when somebody has wiped the server, or the node has slept for so long."""
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _MEND_SECONDS = 0.1
@@ -42,13 +46,10 @@ _log = structlog.get_logger("chat.redis")
 @asynccontextmanager
 async def open_broker(redis: RedisClient, *, max_waiting_bytes: int = MAX_WAITING_BYTES) -> AsyncIterator[RedisBroker]:
     """The broker of this node, which connects in the background, and as often as needed."""
-    async with trio.open_nursery() as nursery:
+    async with background_tasks() as nursery:
         broker = RedisBroker(redis, max_waiting_bytes=max_waiting_bytes)
         nursery.start_soon(broker.run)
-        try:
-            yield broker
-        finally:
-            nursery.cancel_scope.cancel()
+        yield broker
 
 
 class RedisBroker:
@@ -219,19 +220,28 @@ class RedisBroker:
         return subscriber.beats > 0
 
     async def _beat(self, address: Address, subscriber: RedisSubscriber) -> None:
-        """Publishes to the subscriber itself, and gives it up if it does not hear that although Redis took it."""
+        """Publishes to the subscriber itself, and gives it up if it does not hear that although Redis took it.
+
+        Where everything has been wiped, the subscriptions hold; but whoever keeps something there has to look.
+        """
         channel = f"heartbeat:{secrets.token_hex(8)}"
         if self._layout is not None:
             channel = self._layout.name_at(address, channel)
         subscriber.hear_itself(channel)
+        beat = Command(channel, self._publish, channel, b"")
+        canary = Command(channel, "SET", channel, 1, "EX", _CANARY_SECONDS, "GET")
         published = missed = 0
+        known = False
         while missed < 2:
             await trio.sleep(_BEAT_SECONDS)
             heard = subscriber.beats
-            try:
-                await self._redis.ask(Command(channel, self._publish, channel, b""))
-            except Unavailable:
+            sent, found = await self._redis.execute([beat, canary])
+            if isinstance(sent, Unavailable) or isinstance(found, Unavailable):
                 continue
+            if known and found is None:
+                _log.warning("redis_wiped", address=str(address))
+                self._inbox.resume(self._wanted)
+            known = True
             missed = missed + 1 if heard < published else 0
             published = heard + 1
         subscriber.give_up("it does not hear itself")

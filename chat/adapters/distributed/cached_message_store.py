@@ -18,6 +18,7 @@ from ...domain.messages import Appended, Message, NewMessage, Position
 from ...domain.rooms import RoomId
 from ...domain.users import UserId
 from ...ports.message_store import MessageStore
+from .background import background_tasks
 from .recent_cache import MAX_MESSAGES, QUIET_SECONDS, Page, RecentCache, Run, Taken
 from .single_flight import SingleFlight
 
@@ -34,13 +35,10 @@ _log = structlog.get_logger("chat.cache")
 @asynccontextmanager
 async def open_cached_store(store: MessageStore, cache: RecentCache) -> AsyncIterator[CachedMessageStore]:
     """`store` behind `cache`."""
-    async with trio.open_nursery() as nursery:
+    async with background_tasks() as nursery:
         cached = CachedMessageStore(store, cache, nursery)
         nursery.start_soon(cached.run)
-        try:
-            yield cached
-        finally:
-            nursery.cancel_scope.cancel()
+        yield cached
 
 
 class CachedMessageStore:

@@ -33,10 +33,7 @@ async def read_state(session: Session) -> ShardState:
     [(durable, has_log, log_durable)] = await session.rows(
         "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog"
     )
-    tables = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'migrations'"
-    version, name, shard_map = 0, "", None
-    if await session.rows(tables):
-        version = await _version(session)
+    version, name, shard_map = await _version(session), "", None
     if version:
         for (found,) in await session.rows("SELECT shard FROM map_version"):
             name = found.decode()
@@ -62,8 +59,9 @@ async def migrate_schema(session: Session) -> int:
     if session.is_mariadb:
         await session.execute("SET SESSION max_statement_time = 0")  # to build an index may take an hour
     try:
-        await session.execute(VERSION_TABLE)
         version = await _version(session)
+        if not version:
+            await session.execute(VERSION_TABLE)
         for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             for statement in statements:
                 await session.execute(statement)
@@ -74,6 +72,9 @@ async def migrate_schema(session: Session) -> int:
 
 
 async def _version(session: Session) -> int:
+    tables = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'migrations'"
+    if not await session.rows(tables):
+        return 0
     [(version,)] = await session.rows("SELECT MAX(number) FROM migrations")
     return version or 0
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from ...domain.errors import Unavailable
+from .background import background_tasks
 from .redis_command import Command
 from .redis_connection import Away, Broken
 from .redis_layout import Layout, discover
@@ -35,13 +36,10 @@ _ASKING = pack("ASKING")
 async def open_redis(url: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> AsyncIterator[RedisClient]:
     """A client that connects in the background, and as often as needed. Raises: ValueError for a bad URL."""
     parsed = parse_redis_url(url)
-    async with trio.open_nursery() as nursery:
+    async with background_tasks() as nursery:
         client = RedisClient(parsed, nursery, deadline_seconds=deadline_seconds)
         nursery.start_soon(client.run)
-        try:
-            yield client
-        finally:
-            nursery.cancel_scope.cancel()
+        yield client
 
 
 class RedisClient:
