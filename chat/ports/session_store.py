@@ -16,8 +16,15 @@ class SessionStore(Protocol):
     async def touch(self, session: SessionId) -> Session | None:
         """Extends a live session by its full lifetime; None if it is unknown, expired or revoked."""
 
+    async def restore(self, session: SessionId, user: UserId) -> Session | None:
+        """Makes a session alive again that this store has lost, by no will of anybody's.
+
+        For a user who has proven to have had it. None if it was ended, has expired, or cannot be told from
+        one that was: so always, in a store that loses nothing.
+        """
+
     async def revoke(self, session: SessionId) -> bool:
-        """Ends a session; False if there was none."""
+        """Ends a session; False if there was none for sure."""
 
     async def revoke_user(self, user: UserId) -> list[SessionId]:
         """Ends all sessions of a user and returns them."""

@@ -10,7 +10,7 @@ import trio
 
 from ..domain.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from ..domain.rooms import Operation, RoomId
-from ..domain.users import SessionId, UserId
+from ..domain.users import Identity, UserId
 from ..services import Services, events
 from .authentication import Authentication
 from .config import RealtimeConfig
@@ -62,14 +62,15 @@ class Recheck:
 
     async def _check_sign_ins(self) -> None:
         """Ends the connections of sign-ins that are over; a ban ends all of a user's."""
-        for sign_in in {session.identity.session for session in self._sessions if session.identity is not None}:
-            await self._until_answered(self._check_sign_in, sign_in)
+        identities = (session.identity for session in self._sessions if session.identity is not None)
+        for identity in {identity.session: identity for identity in identities}.values():
+            await self._until_answered(self._check_sign_in, identity)
 
-    async def _check_sign_in(self, sign_in: SessionId) -> None:
+    async def _check_sign_in(self, identity: Identity) -> None:
         try:
-            await self._auth.token_for(sign_in)
+            await self._auth.recheck(identity)
         except Unauthenticated:
-            self._authentication.revoke(sign_in)
+            self._authentication.revoke(identity.session)
 
     async def _check_members(self, channels: set[str]) -> None:
         """Ends the feeds of users who are no members any more."""

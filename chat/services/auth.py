@@ -102,10 +102,21 @@ class Auth:
     async def verify(self, access_token: str) -> Identity:
         """Who the token speaks for, if its session is alive; extends the session. Raises: Unauthenticated."""
         identity = self._tokens.verify(access_token)
-        session = await self._alive(identity.session)
-        if session.user != identity.user.id:
-            raise _signed_out()
+        await self.recheck(identity)
         return identity
+
+    async def recheck(self, identity: Identity) -> None:
+        """Whether a user who was verified before is still signed in; extends the session. Raises: Unauthenticated.
+
+        A session that the store has lost is made again, unless the account is banned meanwhile.
+        """
+        session = await self._sessions.touch(identity.session)
+        if session is None:
+            session = await self._sessions.restore(identity.session, identity.user.id)
+            if session is not None:
+                await self._refuse_banned(identity.user, session)
+        if session is None or session.user != identity.user.id:
+            raise _signed_out()
 
     async def sign_out(self, session: SessionId) -> None:
         """Ends the session and closes its connections on every node; one that is over is no error."""

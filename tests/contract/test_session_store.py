@@ -84,6 +84,49 @@ async def test_a_session_touched_all_the_time_ends_a_day_after_the_last(stores: 
     assert await stores.sessions.touch(session.id) is None
 
 
+async def test_a_session_that_was_ended_or_has_expired_is_not_restored(stores: Stores, user: User) -> None:
+    revoked, banned = [await stores.sessions.create(user.id) for _ in range(2)]
+    await stores.sessions.revoke(revoked.id)
+    assert await stores.sessions.restore(revoked.id, user.id) is None
+    await stores.sessions.revoke_user(user.id)
+    assert await stores.sessions.restore(banned.id, user.id) is None
+    expired = await stores.sessions.create(user.id)
+    stores.clock.advance(DAY)
+    assert await stores.sessions.restore(expired.id, user.id) is None
+    for session in (revoked, banned, expired):
+        assert await stores.sessions.touch(session.id) is None
+
+
+async def test_nothing_is_restored_by_a_name_that_no_session_has(stores: Stores, user: User) -> None:
+    for name in ("unknown", "", "{tag}" + "a" * 27, "a" * 32, "A" * 32, "*" * 32):
+        assert await stores.sessions.restore(SessionId(name), user.id) is None
+
+
+@pytest.mark.parametrize("stores", REDIS_STORES, indirect=True)
+async def test_what_redis_has_lost_is_restored_for_its_user_alone(stores: Stores, user: User) -> None:
+    session, other = await stores.sessions.create(user.id), await stores.new_user()
+    for kind in REDIS_KINDS:
+        emptied(kind)
+    assert await stores.sessions.touch(session.id) is None
+    assert await stores.sessions.restore(session.id, other.id) is None
+    stores.clock.advance(MINUTE)
+    restored = await stores.sessions.restore(session.id, user.id)
+    assert restored is not None
+    assert (restored.id, restored.user, restored.expires) == (session.id, user.id, stores.clock.now + DAY)
+    assert await stores.sessions.touch(session.id) == await stores.sessions.restore(session.id, user.id) == restored
+    assert await stores.sessions.revoke_user(user.id) == [session.id]
+
+
+@pytest.mark.parametrize("stores", REDIS_STORES, indirect=True)
+async def test_what_redis_has_lost_can_be_ended(stores: Stores, user: User) -> None:
+    session = await stores.sessions.create(user.id)
+    for kind in REDIS_KINDS:
+        emptied(kind)
+    assert await stores.sessions.revoke(session.id) is True
+    assert await stores.sessions.revoke(session.id) is False
+    assert await stores.sessions.restore(session.id, user.id) is None
+
+
 async def test_an_unknown_session_is_nothing(stores: Stores) -> None:
     assert await stores.sessions.touch(SessionId("unknown")) is None
     assert await stores.sessions.revoke(SessionId("unknown")) is False

@@ -161,6 +161,9 @@ class MemorySessionStore:
         await trio.sleep(self.latency)
         return found
 
+    async def restore(self, session: SessionId, user: UserId) -> Session | None:
+        return None
+
     async def revoke(self, session: SessionId) -> bool:
         return self.sessions.pop(session, None) is not None
 

@@ -26,6 +26,8 @@ _EXTEND_AFTER_SECONDS = 60.0
 _TAG_CHARACTERS = 6
 _SECRET_CHARACTERS = 26
 """130 random bits."""
+_UNKNOWN_REVOKED_MS = 3_600_000
+"""Longer than an access token lasts, with which a lost session could be restored."""
 _CREATE = load_script("session_create")
 _TOUCH = load_script("session_touch")
 _REVOKE = load_script("session_revoke")
@@ -33,7 +35,10 @@ _REVOKE_USER = load_script("session_revoke_user")
 
 
 class RedisSessionStore:
-    """Sessions that end 24 hours after their last use; `clock` gives seconds since the epoch."""
+    """Sessions that end 24 hours after their last use; `clock` gives seconds since the epoch.
+
+    What was ended is remembered for as long as it would have lived, so that it can be told from what was lost.
+    """
 
     def __init__(
         self,
@@ -44,17 +49,12 @@ class RedisSessionStore:
     ) -> None:
         self._redis = redis
         self._lifetime_seconds = lifetime_seconds
+        self._lifetime_ms = round(lifetime_seconds * 1000)
         self._clock = clock
 
     async def create(self, user: UserId) -> Session:
-        tag = _tag_of(user)
-        now = self._clock()
-        session = Session(SessionId(tag + new_secret()[:_SECRET_CHARACTERS]), user, now, now + self._lifetime_seconds)
-        keys = [_session_key(session.id), _user_prefix(tag) + safe(user)]
-        times = repr(session.created), repr(session.expires)
-        await self._redis.ask(
-            ScriptCommand(_CREATE, keys, round(self._lifetime_seconds * 1000), session.id, safe(user), *times)
-        )
+        session = self._new(SessionId(_tag_of(user) + new_secret()[:_SECRET_CHARACTERS]), user)
+        await self._insert(session)
         return session
 
     async def touch(self, session: SessionId) -> Session | None:
@@ -68,19 +68,34 @@ class RedisSessionStore:
         user, created, expires = found
         return Session(session, UserId(user.decode()), float(created), float(expires))
 
+    async def restore(self, session: SessionId, user: UserId) -> Session | None:
+        if not _may_exist(session) or not session.startswith(_tag_of(user)):
+            return None
+        restored = self._new(session, user)
+        return restored if await self._insert(restored) else await self.touch(session)
+
     async def revoke(self, session: SessionId) -> bool:
         if not _may_exist(session):
             return False
         prefix, call = _user_prefix(session[:_TAG_CHARACTERS]), secrets.token_hex(8)
-        arguments = prefix, session, repr(self._clock()), call
+        arguments = prefix, session, repr(self._clock()), call, self._lifetime_ms, _UNKNOWN_REVOKED_MS
         return bool(await self._redis.ask(ScriptCommand(_REVOKE, [_session_key(session)], *arguments)))
 
     async def revoke_user(self, user: UserId) -> list[SessionId]:
         tag = _tag_of(user)
-        command = ScriptCommand(
-            _REVOKE_USER, [_user_prefix(tag) + safe(user)], _session_prefix(tag), repr(self._clock())
-        )
-        return [SessionId(session.decode()) for session in await self._redis.ask(command)]
+        arguments = _session_prefix(tag), repr(self._clock()), self._lifetime_ms
+        revoked = await self._redis.ask(ScriptCommand(_REVOKE_USER, [_user_prefix(tag) + safe(user)], *arguments))
+        return [SessionId(session.decode()) for session in revoked]
+
+    def _new(self, session: SessionId, user: UserId) -> Session:
+        now = self._clock()
+        return Session(session, user, now, now + self._lifetime_seconds)
+
+    async def _insert(self, session: Session) -> bool:
+        keys = [_session_key(session.id), _user_prefix(session.id[:_TAG_CHARACTERS]) + safe(session.user)]
+        times = repr(session.created), repr(session.expires)
+        command = ScriptCommand(_CREATE, keys, self._lifetime_ms, session.id, safe(session.user), *times)
+        return bool(await self._redis.ask(command))
 
 
 def _tag_of(user: UserId) -> str:

@@ -64,6 +64,19 @@ async def test_a_wiped_and_restarted_server_is_subscribed_again(own_redis: Redis
         assert await broker.receive() == [Delivery("a", b"x")]
 
 
+async def test_a_wiped_server_is_told_although_the_subscriptions_hold(own_redis: RedisProcess) -> None:
+    async with broker_at(own_redis.url) as broker:
+        await broker.subscribe(["a", "b"])
+        await until_canary(own_redis)
+        own_redis.command("FLUSHALL")
+        await resumed(broker, "a", "b")
+
+
+async def until_canary(server: RedisProcess) -> None:
+    while await trio.to_thread.run_sync(lambda: server.command("DBSIZE")) == 0:  # noqa: ASYNC110 -- it tells nobody
+        await trio.sleep(0.05)
+
+
 async def test_a_subscription_that_delivers_nothing_is_found_by_the_heartbeat(own_redis: RedisProcess) -> None:
     async with tcp_proxy(own_redis.port) as proxy, broker_at(f"redis://127.0.0.1:{proxy.port}") as broker:
         await broker.subscribe(["a"])
