@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import json
+import random
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,6 +19,18 @@ from .servers import RELEASE
 BINARY = RELEASE / "chat-gateway-load"
 DEADLINE_SECONDS = 300.0
 """Beyond the measured time; the slowest server needs a minute to deliver what 16 broadcasts left behind."""
+
+
+_numbers = itertools.count(random.randrange(2**22))
+
+
+def _next_address() -> str:
+    """A loopback address that no process used lately.
+
+    Each has about 28,000 ports to connect from, and a closed connection keeps its port for a minute.
+    """
+    number = next(_numbers) % 2**22
+    return f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
 
 
 class LoadFailed(RuntimeError):
@@ -51,15 +65,11 @@ class Loads:
         self._stack = ExitStack()
 
     def __enter__(self) -> Loads:
-        many = sum(len(group.arguments) for group in self._groups) > 1
-        number = 0
         for group in self._groups:
             self._processes[group.name] = []
             for arguments in group.arguments:
-                number += 1
-                # Each address has about 28,000 ports to connect from.
-                source = ("--source", f"127.0.1.{number}") if many else ()
-                process = Process((*self._command, *source, *arguments), self._cores)
+                command = (*self._command, "--source", _next_address(), *arguments)
+                process = Process(command, self._cores, quiet=False)
                 self._processes[group.name].append(self._stack.enter_context(process))
         self._watchdog = threading.Timer(DEADLINE_SECONDS, self._give_up)
         self._watchdog.start()

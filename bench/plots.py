@@ -89,26 +89,32 @@ def _growth(results: Results) -> Any:
     """CPU per delivery as the number of sockets grows."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4))
-    drawn = 0
-    for axes, window in zip(figure.subplots(1, 2), (1, 16), strict=True):
-        sizes = {
-            scenario.load.connections: scenario.name
-            for scenario in results.scenarios()
-            if scenario.name.startswith("fanout-") and scenario.name.endswith(f"-128-{window}")
-            if isinstance(scenario.load, RawLoad)
-        }
-        for server in SERVERS:
-            points = [(n, cpu) for n, name in sizes.items() if (cpu := results.median(name, server, "cpu_us"))]
-            if len(points) > 1:
-                drawn += 1
-                axes.plot(*zip(*points, strict=True), marker="o", label=server, **_line(server))
+    lines = {window: found for window in (1, 16) if (found := _growth_lines(results, window))}
+    if not lines:
+        return None
+    figure = Figure(figsize=(4.5 * len(lines) + 1, 4))
+    for axes, (window, found) in zip(figure.subplots(1, len(lines), squeeze=False).flat, lines.items(), strict=True):
+        for server, points in found.items():
+            axes.plot(*zip(*points, strict=True), marker="o", label=server, **_line(server))
         axes.set(xscale="log", yscale="log", xlabel="sockets", ylabel="CPU µs per delivery")
         axes.set_title(f"128 B, {window} in flight", loc="left", fontweight="bold")
-    if not drawn:
-        return None
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=7, loc="outside right center")
     return figure
+
+
+def _growth_lines(results: Results, window: int) -> dict[str, list[tuple[int, float]]]:
+    """Sockets and CPU of each server that was measured with more than one number of sockets."""
+    sizes = {
+        scenario.load.connections: scenario.name
+        for scenario in results.scenarios()
+        if scenario.name.startswith("fanout-") and scenario.name.endswith(f"-128-{window}")
+        if isinstance(scenario.load, RawLoad)
+    }
+    lines = {
+        server: [(n, cpu) for n, name in sizes.items() if (cpu := results.median(name, server, "cpu_us"))]
+        for server in SERVERS
+    }
+    return {server: points for server, points in lines.items() if len(points) > 1}
 
 
 def _memory(results: Results) -> Any:

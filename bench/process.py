@@ -40,13 +40,15 @@ class Usage:
 class Process:
     """A child process pinned to `cores`, ended with the block."""
 
-    def __init__(self, command: Sequence[str], cores: Sequence[int], *, directory: Path | None = None) -> None:
-        """What it writes to standard error is dropped: servers complain there of clients that just go."""
+    def __init__(
+        self, command: Sequence[str], cores: Sequence[int], *, directory: Path | None = None, quiet: bool = True
+    ) -> None:
+        """If `quiet`, standard error is dropped: servers complain there of clients that just go."""
         self._child = subprocess.Popen(
             ["taskset", "--cpu-list", ",".join(map(str, sorted(cores))), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if quiet else None,
             cwd=directory,
             start_new_session=True,
         )
