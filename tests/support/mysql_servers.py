@@ -53,17 +53,28 @@ class MySqlProcess:
     def start(self) -> None:
         """Returns when it answers."""
         if self.port:
-            self._launch()
-            self.wait_until(self._answers)
+            self.launch()
+            self.until_ready()
             return
         for _ in range(5):  # somebody else may take the port before we do
             self.port = free_port()
-            self._launch()
+            self.launch()
             with contextlib.suppress(AssertionError):
-                self.wait_until(self._answers)
+                self.until_ready()
                 return
             self.kill()
         raise AssertionError(f"mariadbd did not start\n{self.log}")
+
+    def launch(self) -> None:
+        """Only begins to start it. Not in a thread that ends: the server would end with it."""
+        files = {"datadir": "data", "socket": "socket", "pid-file": "pid", "log-error": "log.err"}
+        paths = [f"--{option}={self.directory / name}" for option, name in files.items()]
+        command = [program("mariadbd"), *_OPTIONS, f"--port={self.port}", *paths, *self._options]
+        self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stderr=subprocess.DEVNULL)
+
+    def until_ready(self) -> None:
+        """Returns when it answers."""
+        self.wait_until(lambda: self.sql("SELECT @@port") == [[str(self.port)]])
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -103,16 +114,7 @@ class MySqlProcess:
 
     @property
     def log(self) -> str:
-        return (self.directory / "log").read_text(errors="replace")
-
-    def _answers(self) -> bool:
-        return self.sql("SELECT @@port") == [[str(self.port)]]
-
-    def _launch(self) -> None:
-        files = {"datadir": "data", "socket": "socket", "pid-file": "pid", "log-error": "log"}
-        paths = [f"--{option}={self.directory / name}" for option, name in files.items()]
-        command = [program("mariadbd"), *_OPTIONS, f"--port={self.port}", *paths, *self._options]
-        self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stderr=subprocess.DEVNULL)
+        return (self.directory / "log.err").read_text(errors="replace")
 
 
 @contextlib.contextmanager

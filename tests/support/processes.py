@@ -17,7 +17,10 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """In the child, before it becomes the server: even a killed test run leaves no server behind."""
+    """In the child, before it becomes the server: even a killed test run leaves no server behind.
+
+    To Linux the parent is the thread that started the child: it must not be one of trio's, which end when idle.
+    """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

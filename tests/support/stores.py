@@ -14,6 +14,7 @@ import pytest
 from chat.adapters.distributed.asyncio_bridge import AsyncioBridge
 from chat.adapters.distributed.message_store import open_message_store
 from chat.adapters.distributed.mysql_dsn import ShardDsn, parse_shards
+from chat.adapters.distributed.mysql_server import DEADLINE_SECONDS
 from chat.adapters.distributed.mysql_shards import MySqlShards, migrate_shards, open_shards
 from chat.adapters.distributed.room_store import MySqlRoomStore
 from chat.adapters.distributed.user_store import MySqlUserStore
@@ -92,10 +93,12 @@ async def mysql_stores(directory: Path) -> AsyncIterator[Stores]:
 
 
 @contextlib.asynccontextmanager
-async def sharded(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> AsyncIterator[MySqlShards]:
+async def sharded(
+    bridge: AsyncioBridge, shards: Sequence[ShardDsn], deadline_seconds: float = DEADLINE_SECONDS
+) -> AsyncIterator[MySqlShards]:
     """Shards whose schema and map are made first, if they are missing."""
     await migrate_shards(bridge, shards)
-    async with open_shards(bridge, shards) as opened:
+    async with open_shards(bridge, shards, deadline_seconds=deadline_seconds) as opened:
         yield opened
 
 
