@@ -189,8 +189,8 @@ async def test_a_stopped_shard_fails_its_rooms_and_no_others(server: MySqlProces
                 await _check_stopped(node, stopped, well, user)
             finally:
                 other_server.resume()
-            while not isinstance((await append(node, stopped, user, "after"))[0], Appended):
-                await trio.sleep(0.1)
+            while not isinstance((await append(node, stopped, user, "after"))[0], Appended):  # noqa: ASYNC110
+                await trio.sleep(0.1)  # as a client does it
             assert (await keys_in(node, stopped))[-1] == "after"
 
 
@@ -275,8 +275,9 @@ async def test_a_deadlock_is_tried_again(node: MySqlNode, server: MySqlProcess, 
         await session.execute(f"INSERT INTO read_marks (room, user, seq) VALUES {values(3, 100)}", flat(marks))
         await session.rows("SELECT 1 FROM rooms WHERE id = %s FOR UPDATE", [second.id])
         token.run_sync_soon(locked.set)
-        while not await session.rows("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"):
-            await asyncio.sleep(0.2)
+        waiting = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+        while not await session.rows(waiting):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)  # the table shows the same for 0.1 s after it was last read
         await session.rows("SELECT 1 FROM rooms WHERE id = %s FOR UPDATE", [first.id])
 
     before = counted("lock_deadlocks")
