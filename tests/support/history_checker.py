@@ -88,6 +88,10 @@ class History:
         sent.seq = seq
         self._acked_to[room, sender] = max(seq, self._acked_to.get((room, sender), 0))
 
+    def acked_top(self, room: str) -> int:
+        """The highest number in `room` that somebody got an answer for."""
+        return max((seq for (its_room, _), seq in self._acked_to.items() if its_room == room), default=0)
+
     def receiver(self, name: str, room: str, start: int) -> Receiver:
         """A log for a reader that has just joined at the position `start`."""
         self.receivers.append(Receiver(name, room, start))

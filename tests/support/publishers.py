@@ -42,6 +42,12 @@ class Crowd:
         goal = self.history.acked + more
         await self._until(lambda: self.history.acked >= goal)
 
+    async def until_heard(self) -> None:
+        """Returns when every listener has everything that has been acknowledged by now."""
+        for receiver in self.history.receivers:
+            top = self.history.acked_top(receiver.room)
+            await self._until(lambda receiver=receiver, top=top: receiver.last_seq >= top)  # type: ignore[misc]
+
     async def finish(self) -> None:
         """Lets everybody finish what was begun, reads the stored history, waits until every listener has it all."""
         self._stopping = True
