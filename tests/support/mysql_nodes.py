@@ -17,10 +17,10 @@ from chat.adapters.distributed.mysql_shards import MySqlShards, open_shards
 from chat.adapters.distributed.room_store import MySqlRoomStore
 from chat.adapters.distributed.shard_map import Kind
 from chat.adapters.distributed.user_store import MySqlUserStore
-from chat.adapters.ids import new_id
+from chat.adapters.ids import new_epoch, new_id
 from chat.domain.errors import Unavailable
 from chat.domain.messages import Appended, NewMessage
-from chat.domain.rooms import Room, RoomId, RoomKind
+from chat.domain.rooms import Role, Room, RoomId, RoomKind
 from chat.domain.users import UserId
 from tests.support.history_checker import History, Row
 from tests.support.stores import sharded
@@ -37,11 +37,10 @@ class MySqlNode:
         return (await self.users.create(new_id(), "hash")).id
 
     async def room_on(self, shard: str, owner: UserId) -> Room:
-        """A new room that lives on a certain shard."""
-        while True:
-            room = await self.rooms.create("room", RoomKind.PUBLIC, owner)
-            if self.shards.shard_of(Kind.ROOMS, room.id) == shard:
-                return room
+        """A new room that lives on a certain shard, and nothing else."""
+        ids = (RoomId(new_id()) for _ in itertools.count())
+        room = next(room for room in ids if self.shards.shard_of(Kind.ROOMS, room) == shard)
+        return await self.rooms._create(Room(room, RoomKind.PUBLIC, "room", new_epoch()), {owner: Role.OWNER})
 
 
 @contextlib.asynccontextmanager

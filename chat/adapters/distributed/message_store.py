@@ -189,11 +189,12 @@ def _weight(rows: list[Row]) -> int:
 
 
 def _row(message: NewMessage, users: dict[str, UserId]) -> Row | Invalid:
+    limits = ((message.room, _MAX_ID_BYTES), (message.user, _MAX_ID_BYTES), (message.key, _MAX_KEY_BYTES))
     try:
-        if len(message.key.encode()) > _MAX_KEY_BYTES or len(message.user.encode()) > _MAX_ID_BYTES:
-            return Invalid("key is too long")
+        if any(len(text.encode()) > limit for text, limit in limits):
+            return Invalid("room, user or key is too long")
     except UnicodeEncodeError:
-        return Invalid("key is no valid text")
+        return Invalid("room, user or key is no valid text")
     try:
         body = _encoded(message.body)
     except Invalid as refused:
