@@ -43,14 +43,10 @@ export function App({ config }: { config: Config }) {
   const client = session.phase === "signed_in" ? session.client : undefined;
   useEffect(() => {
     if (!client) return;
-    const ended = client.subscribe(() => {
+    return client.subscribe(() => {
       const { status } = client.state;
       if (status.phase === "ended") setSession({ phase: "signed_out", notice: noticeOf(status) });
     });
-    return () => {
-      ended();
-      client.stop();
-    };
   }, [client]);
 
   switch (session.phase) {

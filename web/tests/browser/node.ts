@@ -1,15 +1,14 @@
 /** A real node: `chat-gateway serve` as a child process, with a data directory of its own. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HttpApi } from "chat-gateway-client";
+import { PYTHON, ROOT } from "./places.ts";
 
-const ROOT = join(import.meta.dirname, "..", "..", "..");
 const START_MS = 60_000;
-export const PYTHON = process.env.CHAT_PYTHON ?? join(ROOT, ".venv", "bin", "python");
 export const PASSWORD = "correct horse";
 
 /** What a test does in seconds, people do in hours. */
@@ -87,11 +86,6 @@ export class Node {
     await api.signIn(name, PASSWORD);
     return api;
   }
-}
-
-/** Text of a file of the repository. */
-export function readSource(path: string): string {
-  return readFileSync(join(ROOT, path), "utf8");
 }
 
 function environment(): NodeJS.ProcessEnv {

@@ -1,10 +1,22 @@
-/** Says why nothing is tested where there is no browser or no page. */
+/** What the tests need besides themselves; says what is missing, where something is. */
 
 import { existsSync } from "node:fs";
-import { findChromium } from "./browser.ts";
-import { PYTHON } from "./node.ts";
+import type { TestProject } from "vitest/node";
+import { findChromium, PAGE, PYTHON } from "./places.ts";
 
-export default function setup(): void {
-  if (!findChromium()) console.warn("browser tests skipped: Chromium is not in PATH");
-  else if (!existsSync(PYTHON)) console.warn(`browser tests skipped: ${PYTHON} does not exist (make build)`);
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** Why nothing can be tested; empty if everything is there. */
+    missing: string;
+  }
+}
+
+export default function setup(project: TestProject): void {
+  const missing = [
+    findChromium() ? "" : "Chromium is not in PATH",
+    existsSync(PYTHON) ? "" : `there is no ${PYTHON}`,
+    existsSync(PAGE) ? "" : "the page is not built",
+  ].find(Boolean);
+  project.provide("missing", missing ?? "");
+  if (missing) console.warn(`browser tests skipped: ${missing}`);
 }

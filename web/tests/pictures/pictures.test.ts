@@ -42,7 +42,7 @@ test("the pictures of the manual", async () => {
     await first.see("list for Saturday");
     await first.say("@Bob it is *Matina*, an early one. Shall I bring you some?");
     await second.see("Matina");
-    await second.say("Yes, please! @Ada you are the best 🍅");
+    await second.say("Yes, please! @Ada you are the best");
     await first.see("the best");
     await second.openRoom(lounge.id);
     await second.say("Coffee at four?");

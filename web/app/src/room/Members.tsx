@@ -113,12 +113,7 @@ function MemberLine({ member, room, state, isPresent, onOpen, attempt }: LinePro
       });
   return (
     <li className="member">
-      <Avatar
-        id={member.id}
-        name={member.name}
-        small
-        present={member.role === "banned" ? undefined : isPresent}
-      />
+      <Avatar name={member.name} small present={member.role === "banned" ? undefined : isPresent} />
       <span className="member-name">
         {member.name}
         {isSelf && <span className="member-self"> (you)</span>}

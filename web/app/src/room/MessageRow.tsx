@@ -26,7 +26,6 @@ interface Props {
 export const MessageRow = memo(function MessageRow(props: Props) {
   const { row, self, isFound } = props;
   const { message, pending } = row;
-  const user = message?.user ?? self.id;
   const name = message ? message.name || "Somebody" : self.name;
   const ts = message?.ts ?? pending?.order ?? 0;
   return (
@@ -49,7 +48,7 @@ export const MessageRow = memo(function MessageRow(props: Props) {
         aria-label={`${name}, ${time(ts)}`}
       >
         <div className="message-side">
-          {row.isHead ? <Avatar id={user} name={name} /> : <time dateTime={iso(ts)}>{time(ts)}</time>}
+          {row.isHead ? <Avatar name={name} /> : <time dateTime={iso(ts)}>{time(ts)}</time>}
         </div>
         <div className="message-main">
           {row.isHead && (

@@ -26,7 +26,10 @@ export function RoomView({ room, onBack, onOpen }: Props) {
   const state = useStore(room);
   const { messages: outbox } = useStore(client.outbox);
   const isWide = useMediaQuery("(min-width: 68rem)");
-  const [showsMembers, setShowsMembers] = useState(isWide);
+  const [wantsMembers, setWantsMembers] = useState<boolean>();
+  const showsMembers = wantsMembers ?? isWide;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another width, another choice
+  useEffect(() => setWantsMembers(undefined), [isWide]);
   const [isSearching, setSearching] = useState(false);
   const [found, setFound] = useState<number>();
   const [editing, setEditing] = useState<number>();
@@ -52,7 +55,7 @@ export function RoomView({ room, onBack, onOpen }: Props) {
           room={room}
           onBack={onBack}
           showsMembers={showsMembers}
-          onMembers={() => setShowsMembers(!showsMembers)}
+          onMembers={() => setWantsMembers(!showsMembers)}
           onSearch={() => setSearching(!isSearching)}
         />
         {isSearching && (
@@ -90,7 +93,7 @@ export function RoomView({ room, onBack, onOpen }: Props) {
         />
       </section>
       {showsMembers && (
-        <Members room={room} state={state} onClose={() => setShowsMembers(false)} onOpen={onOpen} />
+        <Members room={room} state={state} onClose={() => setWantsMembers(false)} onOpen={onOpen} />
       )}
     </div>
   );
@@ -151,7 +154,7 @@ function Head({ room, showsMembers, onBack, onMembers, onSearch }: HeadProps) {
     <header className="room-head">
       <IconButton icon="back" label="Back to rooms" className="only-phone" onClick={onBack} />
       {kind === "direct" ? (
-        <Avatar id={room.id} name={title} small present={others > 0} />
+        <Avatar name={title} small present={others > 0} />
       ) : (
         <span className="room-kind">
           <Icon name={kind === "private" ? "lock" : "hash"} />

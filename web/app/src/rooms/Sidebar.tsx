@@ -93,7 +93,7 @@ function RoomLine({
         onClick={() => onOpen(room.id)}
       >
         {state.kind === "direct" ? (
-          <Avatar id={room.id} name={state.title} small present={others > 0} />
+          <Avatar name={state.title} small present={others > 0} />
         ) : (
           <Icon name={state.kind === "private" ? "lock" : "hash"} />
         )}
@@ -124,7 +124,7 @@ function Account({ onSignedOut }: { onSignedOut: () => void }) {
   const unsent = messages.filter((message) => message.state !== "sent").length;
   return (
     <footer className="account">
-      <Avatar id={client.user.id} name={client.user.name} small />
+      <Avatar name={client.user.name} small />
       <span className="account-name">{client.user.name}</span>
       <IconButton icon="theme" label={THEME_NAMES[theme]} onClick={() => setTheme(next)} />
       <Menu

@@ -1,27 +1,30 @@
-/** A disc with the first letter; its colour is always the same for the same person. */
+/** A disc with the first letter; its colour is always the same for the same name. */
 
 const COLOURS = 8;
 
 interface Props {
-  id: string;
   name: string;
   small?: boolean;
   /** Whether they are here; undefined shows no dot. */
   present?: boolean | undefined;
 }
 
-export function Avatar({ id, name, small = false, present }: Props) {
+export function Avatar({ name, small = false, present }: Props) {
   return (
-    <span className={small ? "avatar avatar-small" : "avatar"} data-colour={colourOf(id)} aria-hidden="true">
+    <span
+      className={small ? "avatar avatar-small" : "avatar"}
+      data-colour={colourOf(name)}
+      aria-hidden="true"
+    >
       {firstLetter(name)}
       {present !== undefined && <span className="presence" data-present={present} />}
     </span>
   );
 }
 
-export function colourOf(id: string): number {
+function colourOf(name: string): number {
   let sum = 0;
-  for (const character of id) sum = (sum * 31 + (character.codePointAt(0) ?? 0)) % 9973;
+  for (const character of name.toLowerCase()) sum = (sum * 31 + (character.codePointAt(0) ?? 0)) % 9973;
   return sum % COLOURS;
 }
 
