@@ -20,6 +20,7 @@ SECRET = b"s" * 32
 KEY = SigningKey.of(SECRET)
 ALICE = User(UserId("alice-id"), "Alice")
 SESSION = SessionId("a-session")
+HEADER = {"alg": "HS256", "kid": KEY.id, "typ": "JWT"}
 
 
 def claims(**changed: Any) -> dict[str, Any]:
@@ -29,8 +30,11 @@ def claims(**changed: Any) -> dict[str, Any]:
 
 
 def signed(payload: dict[str, Any] | bytes, *, secret: bytes = SECRET, **header: Any) -> str:
-    """A token with any header and payload, signed with HMAC-SHA-256 whatever the header says."""
-    head = json.dumps({"alg": "HS256", "typ": "JWT", "kid": KEY.id} | header).encode()
+    """A token with any payload, and ours or any other header, signed with HMAC-SHA-256 whatever that says."""
+    return signed_under(json.dumps(HEADER | header, separators=(",", ":")).encode(), payload, secret)
+
+
+def signed_under(head: bytes, payload: dict[str, Any] | bytes, secret: bytes = SECRET) -> str:
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     text = b64(head) + b"." + b64(body)
     return (text + b"." + b64(hmac.digest(secret, text, hashlib.sha256))).decode()
@@ -51,6 +55,19 @@ def test_a_token_says_who_it_was_issued_to() -> None:
     assert (identity.user, identity.session, expires_in) == (ALICE, SESSION, 900)
     assert 890 < identity.expires - time.time() <= 900
     assert len(token) < 400
+
+
+def test_an_issued_token_is_a_jwt_to_everybody_else() -> None:
+    token, _ = Tokens([KEY]).issue(ALICE, SESSION)
+    read = jwt.decode(token, SECRET, algorithms=["HS256"], audience="chat", issuer="chat-gateway")
+    assert (read["sub"], read["name"], read["sid"]) == ("alice-id", "Alice", "a-session")
+    assert jwt.get_unverified_header(token) == HEADER
+
+
+def test_a_token_of_another_library_with_our_header_is_accepted() -> None:
+    """As those are that an earlier version has issued."""
+    token = jwt.encode(claims(), SECRET, "HS256", headers={"kid": KEY.id})
+    assert Tokens([KEY]).verify(token).user == ALICE
 
 
 def test_the_attacks_below_differ_from_a_valid_token() -> None:
@@ -75,6 +92,15 @@ ATTACKS = {
     "kid a path": signed(claims(), kid="../../../../dev/null", secret=b""),
     "kid SQL": signed(claims(), kid="' UNION SELECT 'x"),
     "kid a url": signed(claims(), kid="https://evil.example/key"),
+    "kid of the other key": signed(claims(), kid=SigningKey.of(b"n" * 32).id),
+    "header with more in it": signed(claims(), cty="JWT"),
+    "header spaced differently": signed_under(json.dumps(HEADER).encode(), claims()),
+    "header padded": signed(claims()).replace(".", "=.", 1),
+    "signature padded": signed(claims()) + "=",
+    "signature with other spare bits": (t := signed(claims()))[:-1] + chr(ord(t[-1]) + 1),
+    "signature of another length": signed(claims()) + "AAAA",
+    "four parts": signed(claims()) + ".",
+    "line break": signed(claims()) + "\n",
     "kid a list": signed(claims(), kid=[KEY.id]),
     "kid a map": signed(claims(), kid={}),
     "jku": signed(claims(), secret=b"x" * 32, jku="https://evil.example/jwks"),
@@ -83,12 +109,14 @@ ATTACKS = {
     "crit": signed(claims(), crit=["exp2"], exp2=1),
     "b64 false": signed(claims(), b64=False, crit=["b64"]),
     "payload changed": ".".join(
-        [(t := signed(claims()).split("."))[0], b64(json.dumps(claims(sub="bob")).encode()).decode(), t[2]]
+        [(p := signed(claims()).split("."))[0], b64(json.dumps(claims(sub="bob")).encode()).decode(), p[2]]
     ),
     "expired": signed(claims(exp=time.time() - 1)),
     "exp a text": signed(claims(exp="tomorrow")),
     "exp infinite": signed(claims(exp=float("inf"))),
     "exp not a number": signed(claims(exp=float("nan"))),
+    "exp beyond every number": signed(json.dumps(claims(exp=1)).replace(": 1}", ": 1e999}").encode()),
+    "iat a text": signed(claims(iat="now")),
     "not yet valid": signed(claims(nbf=time.time() + 120)),
     "issued in the future": signed(claims(iat=time.time() + 120)),
     "wrong issuer": signed(claims(iss="evil")),
