@@ -34,7 +34,7 @@ class ChatConfig:
     given once for each shard. Messages, rooms and accounts are kept there instead of in the data directory."""
     redis: str = dataclasses.field(default="", repr=False)
     """What nodes share at run time, as redis://host, redis+sentinel://host,host/name or redis+cluster://host,host, with
-    user:password@ before the host if needed: events, sessions, presence, rates, recent messages. Empty: one node alone."""
+    user:password@ before the host if needed: events, sessions, presence, rates, recent messages. Empty: one node."""
     token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
     """Signs access tokens, at least 32 bytes; empty: one is made and kept in the data directory."""
     previous_token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
