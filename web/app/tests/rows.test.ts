@@ -29,9 +29,9 @@ describe("rows", () => {
     expect(rows.map(({ day }) => day !== undefined)).toEqual([true, false, false, false, true]);
   });
 
-  test("the first unread message is marked even if it is not here, by the one after it", () => {
+  test("the mark is not where reading cannot have stopped: before a window that begins later", () => {
     const rows = rowsOf([message(7, NOON), message(8, NOON)], [], 5);
-    expect(rows.map(({ isFirstUnread }) => isFirstUnread)).toEqual([true, false]);
+    expect(rows.map(({ isFirstUnread }) => isFirstUnread)).toEqual([false, false]);
   });
 
   test("a message keeps its row when it is acknowledged", () => {

@@ -82,6 +82,11 @@ export class Person {
     await this.messages.waitFor();
   }
 
+  /** Comes back to the page from elsewhere. */
+  async lookAgain(): Promise<void> {
+    await this.page.evaluate(() => dispatchEvent(new Event("focus")));
+  }
+
   get messages() {
     return this.page.getByRole("region", { name: "Messages" });
   }

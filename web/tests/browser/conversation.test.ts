@@ -40,8 +40,8 @@ withBrowser("two people", (world) => {
   test("find what is unread, and what is for them by name", async () => {
     const { ada, bob, accounts } = await world.two();
     const elsewhere = await accounts[1].createRoom(world.name("elsewhere"), "public");
-    await bob.openRoom(elsewhere.id).catch(() => undefined);
-    await bob.page.reload();
+    await bob.lookAgain();
+    await bob.page.getByRole("button", { name: elsewhere.name }).waitFor();
     await bob.openRoom(elsewhere.id);
     await ada.say("first");
     await ada.say(`second, @${bob.name}`);
@@ -62,7 +62,7 @@ withBrowser("two people", (world) => {
     if (!ada || !bob) throw new Error("nobody is there");
     const name = world.name("club ");
     await ada.page.getByRole("button", { name: "Find or make one" }).click();
-    await ada.page.getByText("Make a room").click();
+    await ada.page.getByRole("radio", { name: "Make a room" }).check();
     await ada.page.getByRole("dialog").getByLabel("Name").fill(name);
     await ada.page.getByRole("button", { name: "Make the room" }).click();
     await ada.say("Welcome");
@@ -73,13 +73,13 @@ withBrowser("two people", (world) => {
     await bob.see("Welcome");
 
     await bob.page.getByRole("button", { name: "Add a room" }).click();
-    await bob.page.getByText("Write to somebody").click();
+    await bob.page.getByRole("radio", { name: "Write to somebody" }).check();
     await bob.page.getByRole("dialog").getByLabel("Name").fill(ada.name.toUpperCase());
     await bob.page.getByRole("button", { name: "Start writing" }).click();
+    await bob.page.getByRole("heading", { level: 1, name: ada.name }).waitFor();
     await bob.say("Only for you");
-    await ada.page
-      .getByRole("button", { name: new RegExp(`${bob.name}.*1 unread`) })
-      .click({ timeout: 40_000 });
+    await ada.lookAgain();
+    await ada.page.getByRole("button", { name: new RegExp(`${bob.name}.*1 unread`) }).click();
     await ada.see("Only for you");
 
     await bob.page.getByRole("button", { name: "Account" }).click();
@@ -95,7 +95,8 @@ withBrowser("two people", (world) => {
     await ada.page.getByLabel("Invite by name").fill(bob.name);
     await ada.page.getByRole("button", { name: "Invite" }).click();
     await ada.page.getByText(`${bob.name} is in.`).waitFor();
-    await bob.page.getByRole("button", { name: new RegExp(room.name) }).click({ timeout: 40_000 });
+    await bob.lookAgain();
+    await bob.page.getByRole("button", { name: new RegExp(room.name) }).click();
     await ada.say("secret");
     await bob.see("secret");
     await ada.page.getByRole("button", { name: `What to do about ${bob.name}` }).click();

@@ -34,7 +34,7 @@ withBrowser("the page", (world) => {
       links: [...document.querySelectorAll<HTMLAnchorElement>(".rich-text a")].map(
         ({ protocol }) => protocol,
       ),
-      title: document.querySelector(".room-name h2")?.textContent,
+      title: document.querySelector(".room-name h1")?.textContent,
     }));
     expect(found).toMatchObject({ hacked: false, foreign: 0, title: "<script>window.hacked=1</script>" });
     expect(found.links.every((protocol) => protocol === "https:")).toBe(true);

@@ -1,5 +1,7 @@
 /** One node and one browser for the tests of a file. */
 
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { HttpApi } from "chat-gateway-client";
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, inject } from "vitest";
@@ -61,7 +63,11 @@ export function withBrowser(title: string, tests: (world: World) => void): void 
       await world.node?.remove();
     });
 
-    afterEach(async () => {
+    afterEach(async ({ task }) => {
+      if (task.result?.state === "fail") {
+        for (const { name, page } of world.people)
+          await page.screenshot({ path: join(tmpdir(), `chat-web-${name}.png`) });
+      }
       const problems = world.people.flatMap((person) => person.problems);
       for (const person of world.people.splice(0)) await person.context.close();
       expect(problems).toEqual([]);

@@ -66,7 +66,7 @@ export function MessageList({ room, state, pending, firstUnread, found, editing,
 
   const look = useCallback(() => {
     const handle = list.current;
-    if (!handle) return;
+    if (!handle || handle.viewportSize === 0) return; // not measured yet: `onResize` will tell
     const { scrollOffset, scrollSize, viewportSize } = handle;
     const below = scrollSize - viewportSize - scrollOffset;
     follows.current = below < END_PX && latest.current.atEnd;
@@ -76,12 +76,17 @@ export function MessageList({ room, state, pending, firstUnread, found, editing,
     markRead();
   }, [latest, room, markRead]);
 
+  const resized = useCallback(() => {
+    if (follows.current && latest.current.atEnd) toEnd();
+    else look();
+  }, [latest, toEnd, look]);
+
   // biome-ignore lint/correctness/useExhaustiveDependencies: where to begin is decided once
   useLayoutEffect(() => {
     const index = firstUnread === undefined ? -1 : rows.findIndex((row) => row.isFirstUnread);
-    if (index > 0) {
+    if (index >= 0) {
       follows.current = false;
-      list.current?.scrollToIndex(index, { align: "start", offset: -72 });
+      list.current?.scrollToIndex(index, { align: "start", offset: index > 0 ? -72 : 0 });
     } else {
       toEnd();
     }
@@ -130,13 +135,7 @@ export function MessageList({ room, state, pending, firstUnread, found, editing,
       <section className="messages-scroller" tabIndex={0} aria-label="Messages">
         <div className="messages-space" />
         {rows.length === 0 && <p className="messages-none">Nothing here yet. Write the first message.</p>}
-        <Virtualizer
-          ref={list}
-          data={rows}
-          shift={shift}
-          onScroll={look}
-          onResize={() => follows.current && toEnd()}
-        >
+        <Virtualizer ref={list} data={rows} shift={shift} onScroll={look} onResize={resized}>
           {(row: Row, index) => (
             <div key={row.key} data-seq={row.message?.seq} className="row">
               {index === 0 && <Beginning isAll={timeline.from <= 1} isEmpty={rows.length === 0} />}

@@ -161,7 +161,7 @@ function Head({ room, showsMembers, onBack, onMembers, onSearch }: HeadProps) {
         </span>
       )}
       <div className="room-name">
-        <h2>{title}</h2>
+        <h1>{title}</h1>
         <p>{kind === "direct" ? (others > 0 ? "Online" : "Offline") : `${number(people.online)} online`}</p>
       </div>
       <IconButton icon="search" label="Search in this room" onClick={onSearch} />

@@ -30,7 +30,8 @@ export function rowsOf(
 ): Row[] {
   const rows: Row[] = [];
   let before: Author | undefined;
-  let isMarked = firstUnread === undefined;
+  // Of a window that begins later nothing can be said: the mark is further back.
+  let isMarked = firstUnread === undefined || (messages[0]?.seq ?? 0) > firstUnread;
   for (const message of messages) {
     const isFirstUnread = !isMarked && message.seq >= (firstUnread as number);
     isMarked ||= isFirstUnread;

@@ -82,6 +82,7 @@ export class ChatClient extends Store<ClientState> {
     this.#running = true;
     globalThis.addEventListener?.("online", this.#networkChanged);
     globalThis.addEventListener?.("offline", this.#networkChanged);
+    globalThis.addEventListener?.("focus", this.#lookedAt);
     this.#listTimer = setInterval(() => void this.refreshRooms(), LIST_EVERY_MS);
     void this.outbox.restore(this.user.id);
     void this.refreshRooms();
@@ -94,6 +95,7 @@ export class ChatClient extends Store<ClientState> {
     this.#running = false;
     globalThis.removeEventListener?.("online", this.#networkChanged);
     globalThis.removeEventListener?.("offline", this.#networkChanged);
+    globalThis.removeEventListener?.("focus", this.#lookedAt);
     clearInterval(this.#listTimer);
     this.outbox.connected(undefined);
     this.#connection?.close();
@@ -110,7 +112,7 @@ export class ChatClient extends Store<ClientState> {
 
   /** Tries to connect now, or makes sure that the connection still works. */
   hurry(): void {
-    if (this.state.status.phase === "online") this.#connection?.probe();
+    if (this.state.status.phase === "online") this.#connection?.probe(true);
     this.#wake?.();
   }
 
@@ -260,6 +262,12 @@ export class ChatClient extends Store<ClientState> {
       };
     });
   }
+
+  /** Somebody comes back to the page: timers may have slept, and the list be old. */
+  readonly #lookedAt = (): void => {
+    this.hurry();
+    void this.refreshRooms();
+  };
 
   readonly #networkChanged = (): void => {
     if (isOffline() && this.state.status.phase === "waiting") this.#setStatus({ phase: "offline" });

@@ -14,6 +14,8 @@ import {
 
 const CONNECT_MS = 15_000;
 const ANSWER_MS = 15_000;
+/** The same, where there is a reason to doubt that anybody is there. */
+const DOUBTED_ANSWER_MS = 3_000;
 /** The longest silence before a ping; what lies between us and the server may forget quiet connections. */
 const MAX_SILENCE_MS = 20_000;
 const MAX_BATCH = 64;
@@ -102,7 +104,7 @@ export class Connection {
    * Sends a command and waits for its answer; what is asked in one turn of the event loop goes in one frame.
    * Throws: Refused; ConnectionLost if the connection ends first, or no answer comes within 15 s.
    */
-  ask(op: string, fields: WireMap = {}): Promise<WireMap> {
+  ask(op: string, fields: WireMap = {}, withinMs = ANSWER_MS): Promise<WireMap> {
     return new Promise((resolve, reject) => {
       if (this.#over) {
         reject(new ConnectionLost("the connection has ended"));
@@ -112,16 +114,16 @@ export class Connection {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new ConnectionLost(`no answer to ${op} in time`));
-      }, ANSWER_MS);
+      }, withinMs);
       this.#waiting.set(id, { resolve, reject, timer });
       if (this.#unsent.push({ id, op, ...fields }) === 1) queueMicrotask(() => this.#flush());
     });
   }
 
   /** Finds out now whether the server is still there; ends the connection if it is not. */
-  probe(): void {
+  probe(isDoubted = false): void {
     if (this.#over) return;
-    this.ask("ping").catch((error) => {
+    this.ask("ping", {}, isDoubted ? DOUBTED_ANSWER_MS : ANSWER_MS).catch((error) => {
       if (error instanceof ConnectionLost) this.#abandon("the server does not answer");
     });
   }
