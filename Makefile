@@ -88,7 +88,7 @@ test-rust: ## Run the Rust tests, which need no interpreter
 
 .PHONY: test-python
 test-python: build ## Run the Python tests against the built extension
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3
 
 .PHONY: test-web
 test-web: build ## Lint and test the page, in a browser too if there is one
