@@ -1,4 +1,4 @@
-"""Private MariaDB servers: one alone, or a primary with replicas.
+"""Private MariaDB servers, one alone or a primary with a replica; and MySQL itself, where there is one.
 
     with mysql_server() as server:
         ...  # server.dsn("chat"); server.kill(), server.start(), server.pause(), server.resume()
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
 import os
 import shutil
@@ -28,27 +29,69 @@ from tests.support.processes import die_with_parent, free_port
 
 START_SECONDS = 60.0
 REPLICATION_PASSWORD = "replication"
-_TEMPLATE_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")
-_OPTIONS = (
-    *("--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-networking=0"),
-    *("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--performance-schema=OFF"),
-)
-FAST = ("--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite", "--sync-binlog=0")
+_OPTIONS = ("--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=64M")
+FAST = ("--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--sync-binlog=0")
 """For tests that kill nobody: a crash may lose the last second."""
 DURABLE = ("--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1")
+MYSQL_ROOT = os.environ.get("TEST_MYSQL_ROOT", "")
+"""A directory with MySQL's `usr/sbin/mysqld` and the libraries that it needs, as unpacked from packages."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flavour:
+    """What differs between the two servers."""
+
+    user: str
+    """With password, as in a URL."""
+    server: Callable[[], list[str]]
+    options: tuple[str, ...]
+    initialise: Callable[[Path], list[str]]
+    """The command that makes a data directory."""
+    prepare: str = "SELECT 1"
+    """Statements for a new server."""
+
+
+def _mariadb_data(data: Path) -> list[str]:
+    options = ["--no-defaults", "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db"]
+    return [program("mariadb-install-db"), *options, f"--datadir={data}"]
+
+
+def _mysqld() -> list[str]:
+    if not MYSQL_ROOT:
+        pytest.skip("TEST_MYSQL_ROOT does not name a directory with MySQL")
+    usr, libraries = f"{MYSQL_ROOT}/usr", f"{MYSQL_ROOT}/usr/lib/x86_64-linux-gnu"
+    paths = [f"--basedir={usr}", f"--lc-messages-dir={usr}/share/mysql", f"--plugin-dir={usr}/lib/mysql/plugin"]
+    loader = [f"{libraries}/ld-linux-x86-64.so.2", "--library-path", f"{libraries}:{usr}/lib/mysql/private"]
+    return [*loader, f"{usr}/sbin/mysqld", "--no-defaults", *paths]
+
+
+MARIADB = Flavour(
+    user="root",
+    server=lambda: [program("mariadbd"), *_OPTIONS],
+    options=("--skip-name-resolve", "--innodb-log-file-size=32M"),
+    initialise=_mariadb_data,
+)
+MYSQL = Flavour(
+    user="chat:chat",  # root may only come by the socket
+    server=lambda: [*_mysqld(), *_OPTIONS[1:]],
+    options=("--mysqlx=OFF", "--secure-file-priv="),
+    initialise=lambda data: [*_mysqld(), "--initialize-insecure", "--user=root", f"--datadir={data}"],
+    prepare="CREATE USER chat@'%' IDENTIFIED BY 'chat'; GRANT ALL ON *.* TO chat@'%'",
+)
 
 
 class MySqlProcess:
-    """One mariadbd; can be killed, stopped, and started again on the same port with the same data."""
+    """One server; can be killed, stopped, and started again on the same port with the same data."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, flavour: Flavour = MARIADB) -> None:
         self.directory = directory
         self.port = 0
+        self._flavour = flavour
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def dsn(self, database: str) -> str:
-        return f"mysql://root@127.0.0.1:{self.port}/{database}"
+        return f"mysql://{self._flavour.user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -61,15 +104,16 @@ class MySqlProcess:
             self.launch()
             with contextlib.suppress(AssertionError):
                 self.until_ready()
+                self.sql(self._flavour.prepare)
                 return
             self.kill()
-        raise AssertionError(f"mariadbd did not start\n{self.log}")
+        raise AssertionError(f"the server did not start\n{self.log}")
 
     def launch(self) -> None:
         """Only begins to start it. Not in a thread that ends: the server would end with it."""
         files = {"datadir": "data", "socket": "socket", "pid-file": "pid", "log-error": "log.err"}
         paths = [f"--{option}={self.directory / name}" for option, name in files.items()]
-        command = [program("mariadbd"), *_OPTIONS, f"--port={self.port}", *paths, *self._options]
+        command = [*self._flavour.server(), f"--port={self.port}", *paths, *self._flavour.options, *self._options]
         self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stderr=subprocess.DEVNULL)
 
     def until_ready(self) -> None:
@@ -110,7 +154,7 @@ class MySqlProcess:
                 if condition():
                     return
             time.sleep(0.02)
-        raise AssertionError(f"mariadbd is not ready after {seconds} s\n{self.log}")
+        raise AssertionError(f"the server is not ready after {seconds} s\n{self.log}")
 
     @property
     def log(self) -> str:
@@ -118,12 +162,12 @@ class MySqlProcess:
 
 
 @contextlib.contextmanager
-def mysql_server(*options: str) -> Iterator[MySqlProcess]:
+def mysql_server(*options: str, flavour: Flavour = MARIADB) -> Iterator[MySqlProcess]:
     """One server; without `options` it is durable, and without a binary log."""
-    with _directory() as directory:
-        process = MySqlProcess(directory, *(options or ("--skip-log-bin", *DURABLE)))
-        process.start()
+    with _directory(flavour) as directory:
+        process = MySqlProcess(directory, *(options or ("--skip-log-bin", *DURABLE)), flavour=flavour)
         try:
+            process.start()
             yield process
         finally:
             process.kill()
@@ -152,19 +196,19 @@ def _replicating(number: int) -> tuple[str, ...]:
 
 
 @functools.cache
-def shared_server() -> MySqlProcess:
+def shared_server(flavour: Flavour = MARIADB) -> MySqlProcess:
     """A server that all tests of this process share; for tests that break nothing."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(mysql_server(*FAST))
+    return stack.enter_context(mysql_server(*FAST, flavour=flavour))
 
 
-def empty_databases(*names: str) -> dict[str, str]:
+def empty_databases(*names: str, flavour: Flavour = MARIADB) -> dict[str, str]:
     """The DSN of a database of each name on the shared server, with nothing in it but the schema of the last test.
 
     To keep the tables is what makes it fast: to make them takes a second.
     """
-    server = shared_server()
+    server = shared_server(flavour)
     for name in names:
         server.sql(f"CREATE DATABASE IF NOT EXISTS {name}")
         query = (
@@ -184,19 +228,19 @@ def program(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _directory() -> Iterator[Path]:
+def _directory(flavour: Flavour) -> Iterator[Path]:
     """A directory with a fresh data directory in it."""
     with tempfile.TemporaryDirectory(prefix="mysql-") as name:
-        shutil.copytree(_template(), Path(name) / "data")
+        shutil.copytree(_template(flavour), Path(name) / "data")
         yield Path(name)
 
 
 @functools.cache
-def _template() -> Path:
+def _template(flavour: Flavour) -> Path:
     """An initialised data directory, made once for all servers of this process."""
     directory = tempfile.TemporaryDirectory(prefix="mysql-template-")
     atexit.register(directory.cleanup)
     data = Path(directory.name) / "data"
-    command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--user=root", *_TEMPLATE_OPTIONS]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    command = flavour.initialise(data)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -32,7 +33,7 @@ from chat.ports.room_store import RoomStore
 from chat.ports.session_store import SessionStore
 from chat.ports.user_store import UserStore
 from tests.support.clocks import ManualClock
-from tests.support.mysql_servers import empty_databases
+from tests.support.mysql_servers import MARIADB, MYSQL, MYSQL_ROOT, Flavour, empty_databases
 
 _numbers = itertools.count(1)
 
@@ -82,9 +83,10 @@ async def sqlite_stores(directory: Path) -> AsyncIterator[Stores]:
 
 
 @contextlib.asynccontextmanager
-async def mysql_stores(directory: Path) -> AsyncIterator[Stores]:
+async def mysql_stores(directory: Path, flavour: Flavour = MARIADB) -> AsyncIterator[Stores]:
     """Two shards on a server that all tests share; sessions, which are not kept there, in SQLite."""
-    shards = parse_shards([f"{name}={dsn}" for name, dsn in empty_databases("one", "two").items()])
+    databases = empty_databases("one", "two", flavour=flavour)
+    shards = parse_shards([f"{name}={dsn}" for name, dsn in databases.items()])
     async with SqliteDatabase(directory) as database, AsyncioBridge() as bridge, sharded(bridge, shards) as opened:
         clock = ManualClock()
         async with open_message_store(opened, clock=clock) as messages:
@@ -103,4 +105,12 @@ async def sharded(
 
 
 STORES = [pytest.param(sqlite_stores, id="sqlite")]
-SHARDED_STORES = [*STORES, pytest.param(mysql_stores, id="mariadb")]
+SHARDED_STORES = [
+    *STORES,
+    pytest.param(mysql_stores, id="mariadb"),
+    pytest.param(
+        functools.partial(mysql_stores, flavour=MYSQL),
+        id="mysql",
+        marks=pytest.mark.skipif(not MYSQL_ROOT, reason="TEST_MYSQL_ROOT does not name a directory with MySQL"),
+    ),
+]
