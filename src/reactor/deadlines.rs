@@ -25,6 +25,11 @@ pub struct Drain {
 }
 
 impl Drain {
+    /// Whether all have been asked to go.
+    pub fn is_through(&self) -> bool {
+        self.closed == self.slots.len()
+    }
+
     /// How many should be closed by now.
     #[expect(
         clippy::cast_possible_truncation,
@@ -146,7 +151,7 @@ impl Reactor {
     pub(super) fn drain_wait(&self) -> Option<Duration> {
         self.drain
             .as_ref()
-            .filter(|drain| drain.closed < drain.slots.len())
+            .filter(|drain| !drain.is_through())
             .map(|_| DRAIN_STEP)
     }
 }

@@ -86,7 +86,8 @@ pub enum Event {
         socket: OwnedFd,
         data: Vec<u8>,
     },
-    /// After `Command::Drain`: this reactor holds no socket any more.
+    /// After `Command::Drain`: this reactor holds no connection any more. Sockets of connections that are gone may
+    /// still wait for their peers to end them, too.
     Empty,
 }
 

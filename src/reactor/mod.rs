@@ -293,8 +293,7 @@ impl Reactor {
 
     /// Publishes the stats, then the events of this turn: who sees an event sees its effect.
     fn tell(&mut self) {
-        let drained = self.drain.is_some() && self.streams.is_empty();
-        if drained {
+        if self.drain.as_ref().is_some_and(Drain::is_through) && self.live == 0 {
             self.drain = None;
             self.told.push(Event::Empty);
         }

@@ -90,6 +90,20 @@ async def test_draining_closes_everybody_and_the_listener(gateways: Gateways) ->
             await trio.open_tcp_stream(*app.gateway.address)
 
 
+async def test_draining_does_not_wait_for_sockets_whose_connection_is_gone(gateways: Gateways) -> None:
+    async with (
+        gateways(close_seconds=3_600) as app,
+        app.connect() as (peer, connection),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(app.drain, 4001, "", 0.1)
+        await peer.closed()
+        await peer.send(close_frame(4001))  # and the peer keeps its side of the socket open
+        nursery.cancel_scope.deadline = trio.current_time() + WAIT_SECONDS
+    assert not nursery.cancel_scope.cancelled_caught
+    assert await app.next(Closed) == Closed(connection, 4001, "", True)
+
+
 async def test_draining_returns_although_a_peer_never_answers(gateways: Gateways) -> None:
     async with gateways(close_seconds=0.2) as app, app.connect() as (_, connection):
         with trio.fail_after(WAIT_SECONDS):
