@@ -176,8 +176,8 @@ class Gateway(Protocol):
     async def receive_events(self) -> list[Event]:
         """Waits for events and returns all that are there, at least one, at most 4,096, in order.
 
-        The events of one connection keep their order. Cancelling loses none. One waiter at a time:
-        a second one gets `UsageError`.
+        The events of one connection keep their order. Cancelling loses none.
+        Raises: UsageError if another task waits already, and once the block has ended.
         """
 
     def accept(self, connection: ConnectionId, subprotocol: str | None = None, encoding: str = "") -> bool:

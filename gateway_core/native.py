@@ -29,6 +29,7 @@ class NativeGateway:
     def __init__(self, config: GatewayConfig) -> None:
         self._config = config
         self._receiving = False
+        self._ended = False
         self._emptied = trio.lowlevel.ParkingLot()
 
     @property
@@ -53,6 +54,7 @@ class NativeGateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended = True
         trio.lowlevel.remove_instrument(self._flusher)
         trio.lowlevel.notify_closing(self._engine.fileno())
         with trio.CancelScope(shield=True):
@@ -61,6 +63,8 @@ class NativeGateway:
     async def receive_events(self) -> list[Event]:
         if self._receiving:
             raise UsageError("only one task may wait for events")
+        if self._ended:
+            raise UsageError("the gateway has been left")
         self._receiving = True
         try:
             # Every checkpoint that can be cancelled comes before the events are taken.
@@ -70,6 +74,8 @@ class NativeGateway:
             while not events:
                 await trio.lowlevel.wait_readable(self._engine.fileno())
                 events = self._take_events()
+        except trio.ClosedResourceError:
+            raise UsageError("the gateway has been left") from None
         finally:
             self._receiving = False
         return events

@@ -19,6 +19,7 @@ class Events:
         self._max_events = max_events
         self._events: deque[Event] = deque()
         self._waiting = False
+        self._ended = False
         self._arrival = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
 
@@ -36,18 +37,25 @@ class Events:
         while self.full:
             await self._room.park()
 
+    def end(self) -> None:
+        """There is nothing to wait for any more."""
+        self._ended = True
+        self._arrival.unpark_all()
+
     async def receive(self) -> list[Event]:
-        """The next batch. Raises: UsageError if somebody waits already."""
+        """The next batch. Raises: UsageError if somebody waits already, or after `end`."""
         if self._waiting:
             raise UsageError("only one task may wait for events")
         self._waiting = True
         try:
             # Every checkpoint comes before the events are taken: a cancelled call loses none.
             await trio.lowlevel.checkpoint()
-            while not self._events:
+            while not self._events and not self._ended:
                 await self._arrival.park()
         finally:
             self._waiting = False
+        if self._ended:
+            raise UsageError("the gateway has been left")
         batch = [self._events.popleft() for _ in range(min(len(self._events), MAX_BATCH))]
         if not self.full:
             self._room.unpark_all()

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from gateway_core import AddressUnavailable, UsageError
-from tests.support.gateways import Backend, Gateways, open_application
+from tests.support.gateways import Application, Backend, Gateways, open_application
+from tests.support.raw_peer import WAIT_SECONDS
 
 
 async def test_a_second_waiter_for_events_is_a_usage_error(gateways: Gateways) -> None:
@@ -16,6 +17,26 @@ async def test_a_second_waiter_for_events_is_a_usage_error(gateways: Gateways) -
         with pytest.raises(UsageError):
             await app.gateway.receive_events()
         nursery.cancel_scope.cancel()
+
+
+async def test_waiting_for_events_after_the_block_is_a_usage_error(gateways: Gateways) -> None:
+    async with gateways() as app:
+        pass
+    with trio.fail_after(WAIT_SECONDS), pytest.raises(UsageError):
+        await app.gateway.receive_events()
+
+
+async def test_who_waits_for_events_when_the_block_ends_gets_a_usage_error(gateways: Gateways) -> None:
+    async def wait(app: Application) -> None:
+        with pytest.raises(UsageError):
+            await app.gateway.receive_events()
+
+    async with trio.open_nursery() as nursery:
+        async with gateways() as app:
+            nursery.start_soon(wait, app)
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.deadline = trio.current_time() + WAIT_SECONDS
+    assert not nursery.cancel_scope.cancelled_caught
 
 
 async def test_after_a_cancelled_waiter_another_may_wait(gateways: Gateways) -> None:
