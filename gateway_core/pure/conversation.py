@@ -99,6 +99,8 @@ class Conversation:
                 await websocket.send_message(message.payload)
                 missed = outbox.sent(message)
                 if missed is not None and self._connection.end is None:
+                    for topic in missed:
+                        self._shared.topics.unsubscribe(self._connection, topic)
                     self._shared.events.put(Drained(self._connection.identity, missed))
             self._connection.talk.cancel()
 

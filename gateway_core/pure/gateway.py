@@ -83,6 +83,7 @@ class PureGateway:
             with trio.move_on_after(min(self._config.close_seconds, _LONGEST_GOODBYE_SECONDS), shield=True):
                 await self.drain(CloseCode.GOING_AWAY, seconds=0)
         finally:
+            self._shared.events.end()
             self._nursery.cancel_scope.cancel()
             # The body's own exception goes on by itself, not wrapped into a group.
             await self._manager.__aexit__(None, None, None)
@@ -155,13 +156,13 @@ class PureGateway:
             message = messages.get(subscriber.encoding)
             if message is None or subscriber.identity in excluded:
                 continue
-            if subscriber.outbox.over_since is None:
+            outbox = subscriber.outbox
+            if topic not in outbox.missed and outbox.over_since is None:
                 subscriber.send(message)
-            elif position is None:
+            elif position is not None:
+                outbox.miss(topic, position)
+            elif topic not in outbox.missed:
                 self._shared.counters.dropped += 1
-            else:
-                self._shared.topics.unsubscribe(subscriber, topic)
-                subscriber.outbox.miss(topic, position)
 
     def stats(self) -> GatewayStats:
         shared, counters = self._shared, self._shared.counters

@@ -40,7 +40,7 @@ class Outbox:
         self.over_since: float | None = None
         """Since when it is above the soft limit; None if it is not."""
         self.missed: dict[str, int] = {}
-        """The topics it was cut off from, with the lowest position missed."""
+        """The topics that do not reach it until it has caught up, with the lowest position missed."""
 
     def push(self, message: Message) -> None:
         self._messages.append(message)
@@ -74,5 +74,4 @@ class Outbox:
         if self._messages or not self._slow:
             return None
         self._slow = False
-        missed, self.missed = self.missed, {}
-        return missed
+        return self.missed.copy()

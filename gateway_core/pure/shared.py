@@ -47,6 +47,7 @@ class Topics:
         if topic not in connection.topics:
             return
         connection.topics.remove(topic)
+        connection.outbox.missed.pop(topic, None)
         subscribers = self._subscribers[topic]
         del subscribers[connection]
         if not subscribers:
@@ -57,7 +58,7 @@ class Topics:
             self.unsubscribe(connection, topic)
 
     def subscribers(self, topic: str) -> list[Connection]:
-        """A copy: a publish may end subscriptions on its way."""
+        """A copy: a publish may end subscriptions on its way. Those that are behind are among them."""
         return list(self._subscribers.get(topic, ()))
 
 

@@ -70,15 +70,33 @@ async def test_each_missed_topic_is_named_with_its_lowest_position(gateways: Gat
         gateways(**PATIENT) as app,
         app.connect("room", "quiet", "droppable", "untouched", receive_buffer=RECEIVE_BUFFER) as (peer, connection),
     ):
-        publish_many(app, positions=True)
-        app.gateway.publish("quiet", {"": "missed"}, position=70)
-        app.gateway.publish("quiet", {"": "missed"}, position=71)
+        for number in range(COUNT):
+            app.gateway.send(connection, f"{number} {CHUNK}")  # sends are queued above the soft limit: it stays there
+        for position in (7, 8):
+            app.gateway.publish("room", {"": "missed"}, position=position)
+        for position in (71, 70):
+            app.gateway.publish("quiet", {"": "missed"}, position=position)
         app.gateway.publish("droppable", {"": "missed"})
         app.gateway.send(connection, "end")
-        got = await numbers_until_end(peer)
-        assert await app.next(Drained) == Drained(connection, {"room": len(got) + 1, "quiet": 70})
+        assert await numbers_until_end(peer) == list(range(COUNT))
+        assert await app.next(Drained) == Drained(connection, {"room": 7, "quiet": 70})
         app.gateway.publish("untouched", {"": "still subscribed"}, position=1)
         assert await peer.message() == "still subscribed"
+
+
+async def test_a_subscription_that_ends_while_it_is_behind_is_not_named(gateways: Gateways) -> None:
+    async with (
+        gateways(**PATIENT) as app,
+        app.connect("left", "kept", receive_buffer=RECEIVE_BUFFER) as (peer, connection),
+    ):
+        for number in range(COUNT):
+            app.gateway.send(connection, f"{number} {CHUNK}")
+        app.gateway.publish("left", {"": "missed"}, position=1)
+        app.gateway.publish("kept", {"": "missed"}, position=2)
+        app.gateway.unsubscribe(connection, "left")
+        app.gateway.send(connection, "end")
+        await numbers_until_end(peer)
+        assert await app.next(Drained) == Drained(connection, {"kept": 2})
 
 
 async def test_sends_are_queued_above_the_soft_limit(gateways: Gateways) -> None:
