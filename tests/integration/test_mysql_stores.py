@@ -16,7 +16,7 @@ from chat.domain.rooms import Role, Room, RoomId, RoomKind
 from chat.domain.users import UserId
 from tests.support.clocks import ManualClock
 from tests.support.mysql_nodes import MySqlNode, mysql_node
-from tests.support.mysql_servers import empty_databases, shared_server
+from tests.support.mysql_servers import MARIADB, empty_databases, shared_server
 from tests.support.stores import accepted
 
 DEADLINE_SECONDS = 60
@@ -150,7 +150,7 @@ async def move(node: MySqlNode, bucket: Bucket, target: str) -> None:
             f" WHERE kind = '{bucket.kind}' AND bucket = {bucket.number}"
         )
         statements.append(f"UPDATE {shard}.map_version SET version = {moved.version}")
-    await trio.to_thread.run_sync(shared_server().sql, "BEGIN;" + ";".join(statements) + ";COMMIT")
+    await trio.to_thread.run_sync(shared_server(MARIADB).sql, "BEGIN;" + ";".join(statements) + ";COMMIT")
 
 
 async def _columns(node: MySqlNode, table: str) -> str:
@@ -158,7 +158,7 @@ async def _columns(node: MySqlNode, table: str) -> str:
         "SELECT CONCAT('`', column_name, '`') FROM information_schema.columns WHERE table_schema = 'one'"
         f" AND table_name = '{table}' AND is_generated = 'NEVER' ORDER BY ordinal_position"
     )
-    return ", ".join(name for [name] in shared_server().sql(query))
+    return ", ".join(name for [name] in shared_server(MARIADB).sql(query))
 
 
 async def test_a_room_that_has_moved_is_found_again_by_every_operation(node: MySqlNode) -> None:
@@ -247,13 +247,13 @@ async def test_nothing_is_created_on_a_shard_that_has_given_the_bucket_away(node
     first, second = await node.new_user(), await node.new_user()
     room = await node.rooms.direct(first, second)
     here = node.shards.shard_of(Kind.ROOMS, room.id)
-    shared_server().sql(f"DELETE FROM {here}.rooms; DELETE FROM {here}.members")
+    shared_server(MARIADB).sql(f"DELETE FROM {here}.rooms; DELETE FROM {here}.members")
     bucket = bucket_of(Kind.ROOMS, room.id)
     target = "two" if node.shards.map.shard_of(bucket) == "one" else "one"
     await move(node, bucket, target)
     await node.rooms.direct(first, second)
     assert node.shards.shard_of(Kind.ROOMS, room.id) == target
-    assert shared_server().sql(f"SELECT COUNT(*) FROM {target}.rooms WHERE id = '{room.id}'") == [["1"]]
+    assert shared_server(MARIADB).sql(f"SELECT COUNT(*) FROM {target}.rooms WHERE id = '{room.id}'") == [["1"]]
 
 
 async def test_a_move_that_is_not_over_makes_writers_wait(node: MySqlNode) -> None:
@@ -261,7 +261,7 @@ async def test_a_move_that_is_not_over_makes_writers_wait(node: MySqlNode) -> No
     room = await node.room_on("one", user)
     bucket = bucket_of(Kind.ROOMS, room.id)
     given_away = f"UPDATE one.bucket_map SET shard = 'two' WHERE kind = 'rooms' AND bucket = {bucket.number}"
-    shared_server().sql(f"{given_away}; DELETE FROM one.rooms WHERE id = '{room.id}'")
+    shared_server(MARIADB).sql(f"{given_away}; DELETE FROM one.rooms WHERE id = '{room.id}'")
     [answer] = await node.messages.append([NewMessage(room.id, user, "x", {})])
     assert isinstance(answer, ChatError)
     assert (answer.code, answer.retryable) == ("unavailable", True)

@@ -196,7 +196,7 @@ def _replicating(number: int) -> tuple[str, ...]:
 
 
 @functools.cache
-def shared_server(flavour: Flavour = MARIADB) -> MySqlProcess:
+def shared_server(flavour: Flavour) -> MySqlProcess:
     """A server that all tests of this process share; for tests that break nothing."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
