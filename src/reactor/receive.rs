@@ -217,6 +217,10 @@ impl Reactor {
         let frames = protocol.take_frames_received();
         let too_fast = was_open && !stream.rate.charge(frames, n, self.millis, &self.config.rates);
         if protocol.has_data_to_send() {
+            // Before what the application answers; a peer that does not read gets the newest pong only.
+            if protocol.phase() == Phase::Open && !stream.blocked {
+                self.sender.fetch_control_frames(stream);
+            }
             self.dirty.prompt(slot, stream);
         }
         match (result, goodbye) {

@@ -57,3 +57,12 @@ async def test_pings_and_ends_may_cross(gateways: Gateways) -> None:
                     await peer.aclose()
             for _ in peers:
                 assert (await app.next(Closed)).code == 1006
+
+
+async def test_a_ping_is_answered_before_the_message_behind_it(gateways: Gateways) -> None:
+    async with gateways() as app, app.connect() as (peer, connection):
+        for number in range(50):
+            await peer.send(frame(PING, b"first") + frame(TEXT, b"then"))
+            assert (await app.next(Received)).payload == b"then"
+            app.gateway.send(connection, str(number))
+            assert [(await peer.frame()).opcode, (await peer.frame()).opcode] == [PONG, TEXT]
