@@ -54,6 +54,16 @@ async def test_killed_subscriptions_are_made_again_and_told(own_redis: RedisProc
         assert await broker.receive() == [Delivery("room:1", b"x")]
 
 
+async def test_a_subscriber_that_redis_drops_for_its_buffer_is_told(own_redis: RedisProcess) -> None:
+    own_redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 100kb 0 0")
+    async with broker_at(own_redis.url) as broker:
+        await broker.subscribe(["a"])
+        await broker.publish([("a", b"x" * 1_000_000)])
+        await resumed(broker, "a")
+        await broker.publish([("a", b"y")])
+        assert await broker.receive() == [Delivery("a", b"y")]
+
+
 async def test_a_wiped_and_restarted_server_is_subscribed_again(own_redis: RedisProcess) -> None:
     async with broker_at(own_redis.url) as broker:
         await broker.subscribe(["a", "b"])
