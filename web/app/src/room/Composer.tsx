@@ -1,5 +1,6 @@
 import { known, type People, type Room } from "chat-gateway-client";
 import { type KeyboardEvent, type Ref, useEffect, useId, useImperativeHandle, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { useClient } from "../context.ts";
 import { remember, remembered, useMediaQuery, useStore } from "../hooks.ts";
 import { IconButton } from "../ui/controls.tsx";
@@ -58,11 +59,10 @@ export function Composer({ ref, room, people, onSent, onEditLast }: Props) {
   const complete = ({ start, users }: Completion, index: number) => {
     const inserted = `@${users[index]?.name} `;
     const at = start + inserted.length;
-    change(text.slice(0, start) + inserted + text.slice(caret), at);
-    requestAnimationFrame(() => {
-      field.current?.focus();
-      field.current?.setSelectionRange(at, at);
-    });
+    // At once: what is typed next must find the caret in its place.
+    flushSync(() => change(text.slice(0, start) + inserted + text.slice(caret), at));
+    field.current?.focus();
+    field.current?.setSelectionRange(at, at);
   };
   const pressed = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.nativeEvent.isComposing) return;
@@ -93,8 +93,7 @@ export function Composer({ ref, room, people, onSent, onEditLast }: Props) {
       {completion && (
         <div className="completions" role="listbox" id={listId} aria-label="Mention somebody">
           {completion.users.map((candidate, index) => (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are handled in the field, which keeps the focus
-            // biome-ignore lint/a11y/useFocusableInteractive: likewise
+            // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus -- the keys are handled in the field, which keeps the focus
             <div
               key={candidate.id}
               id={`${listId}-${index}`}
