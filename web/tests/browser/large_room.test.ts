@@ -80,7 +80,7 @@ withBrowser("a room of 100,000 messages", (world) => {
 
   /** Until scrolling has come to rest. */
   async function settled(person: Person): Promise<void> {
-    for (let last = -1; ;) {
+    for (let last = -1; ; ) {
       const now = await person.messages.evaluate((scroller) => scroller.scrollTop);
       if (now === last) return;
       last = now;

@@ -93,7 +93,8 @@ export function Composer({ ref, room, people, onSent, onEditLast }: Props) {
       {completion && (
         <div className="completions" role="listbox" id={listId} aria-label="Mention somebody">
           {completion.users.map((candidate, index) => (
-            // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus -- the keys are handled in the field, which keeps the focus
+            // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are handled in the field, which keeps the focus
+            // biome-ignore lint/a11y/useFocusableInteractive: likewise
             <div
               key={candidate.id}
               id={`${listId}-${index}`}

@@ -81,6 +81,7 @@ export function MessageList({ room, state, pending, firstUnread, found, editing,
     else look();
   }, [latest, toEnd, look]);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: where to begin is decided once
   useLayoutEffect(() => {
     const index = firstUnread === undefined ? -1 : rows.findIndex((row) => row.isFirstUnread);
     if (index >= 0) {
@@ -91,14 +92,14 @@ export function MessageList({ room, state, pending, firstUnread, found, editing,
     }
     const frame = requestAnimationFrame(look);
     return () => cancelAnimationFrame(frame);
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- where to begin is decided once
   }, []);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the rows are others
   useLayoutEffect(() => {
     if (follows.current && atEnd) toEnd();
-  }, [rows, atEnd, toEnd]);
+  }, [rows, atEnd]);
 
-  // New rows or new eyes: either may mean that something was read.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new rows or new eyes, either may have read something
   useEffect(() => {
     const frame = requestAnimationFrame(look);
     return () => cancelAnimationFrame(frame);
@@ -130,7 +131,7 @@ export function MessageList({ room, state, pending, firstUnread, found, editing,
 
   return (
     <div className="messages">
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <section className="messages-scroller" tabIndex={0} aria-label="Messages">
         <div className="messages-space" />
         {rows.length === 0 && <p className="messages-none">Nothing here yet. Write the first message.</p>}

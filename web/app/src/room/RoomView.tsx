@@ -28,6 +28,7 @@ export function RoomView({ room, onBack, onOpen }: Props) {
   const isWide = useMediaQuery("(min-width: 68rem)");
   const [wantsMembers, setWantsMembers] = useState<boolean>();
   const showsMembers = wantsMembers ?? isWide;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another width, another choice
   useEffect(() => setWantsMembers(undefined), [isWide]);
   const [isSearching, setSearching] = useState(false);
   const [found, setFound] = useState<number>();

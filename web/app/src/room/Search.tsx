@@ -24,7 +24,7 @@ export function Search({ messages, onFound, onClose }: Props) {
         type="search"
         aria-label="Search in the loaded messages"
         placeholder="Search in the loaded messages"
-        // eslint-disable-next-line jsx-a11y/no-autofocus -- the reader has just asked for it
+        // biome-ignore lint/a11y/noAutofocus: the reader has just asked for it
         autoFocus
         value={query}
         onChange={(event) => {

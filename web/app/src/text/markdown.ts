@@ -39,7 +39,7 @@ const PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
 export function parse(text: string): Block[] {
   const blocks: Block[] = [];
   const lines = text.split("\n");
-  for (let index = 0; index < lines.length;) {
+  for (let index = 0; index < lines.length; ) {
     const [block, next] = readBlock(lines, index);
     if (block) blocks.push(block);
     index = next;

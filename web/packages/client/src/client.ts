@@ -171,7 +171,7 @@ export class ChatClient extends Store<ClientState> {
     this.#connection = new Connection({
       url: this.#options.url,
       codec: this.#options.codec ?? json,
-      socket: this.#options.socket ?? WebSocket,
+      socket: this.#options.socket ?? (WebSocket as unknown as SocketClass),
       token: (renew) => this.api.token(renew),
       onPush: (push) => this.#handlePush(push),
     });

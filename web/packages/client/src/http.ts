@@ -103,7 +103,7 @@ export class HttpApi {
   /** At most 2,000; larger rooms are not for reading through. */
   async members(room: RoomId): Promise<Member[]> {
     const found: Member[] = [];
-    for (let full = true; full && found.length < 2000;) {
+    for (let full = true; full && found.length < 2000; ) {
       const after = found.at(-1);
       const query = `?limit=${PAGE}${after ? `&after=${after.id}` : ""}`;
       const { members } = (await this.#authorized("GET", `/api/rooms/${room}/members${query}`)) as {

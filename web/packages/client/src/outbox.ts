@@ -96,7 +96,7 @@ export class Outbox extends Store<{ messages: readonly Pending[] }> {
     if (this.#busy.has(room)) return;
     this.#busy.add(room);
     try {
-      for (let attempt = 0; this.#publish;) {
+      for (let attempt = 0; this.#publish; ) {
         const next = this.state.messages.find(
           (message) => message.room === room && message.state === "waiting",
         );

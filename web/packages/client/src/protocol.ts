@@ -208,7 +208,7 @@ function change(map: WireMap): { epoch: string; seq: number; revision: number } 
 function parseBody(value: unknown): Body {
   const body = asMap(value);
   return typeof body.text === "string" || body.text === undefined
-    ? body
+    ? (body as Body)
     : { ...body, text: String(body.text) };
 }
 

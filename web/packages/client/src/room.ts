@@ -430,7 +430,7 @@ export class Room extends Store<RoomState> {
     if (this.#settling) return;
     this.#settling = true;
     try {
-      for (let attempt = 0; this.#joined && this.#readers > 0 && this.state.ready;) {
+      for (let attempt = 0; this.#joined && this.#readers > 0 && this.state.ready; ) {
         const { from, to, top } = this.state.timeline;
         const hole = top - to;
         if (this.#staleFrom !== undefined && this.#staleFrom <= to) {

@@ -1,6 +1,6 @@
 /** A server of the protocol in memory: as strict about order as the real one, and able to fail on demand. */
 
-import type { SocketClass, SocketLike } from "../src/connection.ts";
+import type { SocketLike } from "../src/connection.ts";
 import type { Member, RoomKind } from "../src/http.ts";
 import type { Role, WireMap } from "../src/protocol.ts";
 
@@ -56,9 +56,15 @@ export class FakeServer {
     return room;
   }
 
-  /** What a client takes for the class of WebSockets. */
-  get socket(): SocketClass {
-    return FakeSocket.bind(null, this);
+  get socket(): new (
+    url: string,
+  ) => SocketLike {
+    const server = this;
+    return class extends FakeSocket {
+      constructor() {
+        super(server);
+      }
+    };
   }
 
   readonly fetch = async (address: string, { method = "GET" }: RequestInit = {}): Promise<Response> => {
@@ -165,7 +171,7 @@ export class FakeServer {
   #join(socket: FakeSocket, room: FakeRoom, since: { epoch: string; seq: number } | undefined): WireMap {
     const missed = since ? room.top - since.seq : -1;
     const recovered = since?.epoch === room.epoch && missed >= 0 && missed <= MAX_RECOVERY;
-    const seq = recovered ? since?.seq : room.top;
+    const seq = recovered ? (since?.seq as number) : room.top;
     socket.rooms.add(room.id);
     const role = room.members.find(({ id }) => id === "u1")?.role as Role;
     const common = { epoch: room.epoch, top: room.top, members_online: room.present.size, role };
