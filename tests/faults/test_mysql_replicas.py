@@ -50,6 +50,11 @@ class Pair(NamedTuple):
             await self.rotation.measure()
             await trio.sleep(0.05)  # its lag has to grow, or it has to catch up
 
+    def wait_for_replica(self) -> None:
+        """Until it has everything that the primary has at this moment."""
+        [[position]] = self.primary.sql("SELECT @@gtid_binlog_pos")
+        assert self.replica.sql(f"SELECT MASTER_GTID_WAIT('{position}', {DEADLINE_SECONDS})") == [["0"]]
+
     async def before(self, seq: int, limit: int) -> list[Message]:
         return await self.messages.read_before(self.room.id, seq, limit)
 
@@ -76,6 +81,7 @@ async def _open(primary: MySqlProcess, replica: MySqlProcess) -> AsyncIterator[P
         room = await MySqlRoomStore(opened).create("room", RoomKind.PUBLIC, user.id)
         pair = Pair(primary, replica, opened, messages, room, user)
         await pair.append(*map(str, range(1, 11)))
+        pair.wait_for_replica()
         await pair.until_in_rotation(True)
         yield pair
 
