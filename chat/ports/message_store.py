@@ -26,6 +26,9 @@ class MessageStore(Protocol):
         first answer with `duplicate` set, for ever. An unknown room answers `NotFound`.
         """
 
+    def lane(self, room: RoomId) -> str:
+        """Which rooms' appends wait for each other: those of one lane gain by one call, others lose by it."""
+
     async def top(self, room: RoomId) -> Position:
         """The position of the newest message; seq 0 in an empty room. Raises: NotFound."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -23,3 +24,6 @@ class RateLimiter(Protocol):
         A cost above the burst needs a full bucket and leaves a debt, so that it can pass at all.
         Never raises `Unavailable`: a limiter that is away lets everything pass.
         """
+
+    async def take_each(self, costs: Mapping[str, float], rate: Rate) -> list[float]:
+        """The same for many buckets of one rate: a cost and an answer for each, in their order."""

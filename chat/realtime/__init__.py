@@ -5,6 +5,7 @@ handshake.py       who may connect
 authentication.py  whom a connection speaks for, and until when
 session.py         one connection's state, and where to find it
 dispatch.py        its commands, in their order, to the services
+publishing.py      its messages, together with everybody else's
 joins.py           join, resume, leave, removal
 answers.py         what goes back to it, batched
 feeds.py           the rooms that this node listens to

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 
 from gateway_core.gateway import CloseCode, Gateway
 
 from ..domain.errors import ChatError, Invalid, RateLimited, Unauthenticated, UnknownOp
-from ..domain.messages import HISTORY_LIMIT, MAX_KEY_CHARACTERS, Appended
+from ..domain.messages import HISTORY_LIMIT, Appended
 from ..domain.users import Identity
 from ..services import Post, Services
 from . import fields, pushes
@@ -19,7 +19,9 @@ from .authentication import Authentication
 from .codecs import Command
 from .config import RealtimeConfig
 from .joins import Joins
+from .publishing import Publishing, post_of
 from .pushes import WireMap
+from .room_feed import Spawn
 from .session import Session
 
 DEFAULT_HISTORY = 50
@@ -42,7 +44,9 @@ class Dispatcher:
         authentication: Authentication,
         joins: Joins,
         config: RealtimeConfig,
+        spawn: Spawn,
     ) -> None:
+        """`spawn` runs a task that outlives the caller."""
         self._gateway = gateway
         self._messaging = services.messaging
         self._presence = services.presence
@@ -50,6 +54,8 @@ class Dispatcher:
         self._authentication = authentication
         self._joins = joins
         self._config = config
+        self._spawn = spawn
+        self._publishing = Publishing(gateway, services.posting, spawn, self._proceed)
         self._at_once: dict[str, _AtOnce] = {"ping": _ping, "leave": joins.leave}
         self._sending: dict[str, _Sending] = {"join": joins.join, "history": self._history}
         self._waiting: dict[str, _Waiting] = {
@@ -73,7 +79,27 @@ class Dispatcher:
             answers.add(pushes.refusal(_id_of(command), error))
         answers.flush()
 
-    async def work(self, session: Session) -> None:
+    def begin(self, session: Session) -> None:
+        """Starts on what is queued, unless something is under way; messages that are posted wait for `flush`."""
+        commands = session.commands
+        if commands and not session.busy:
+            session.busy = True
+            if self._publishing.take(session, commands):
+                session.take()
+            else:
+                self._spawn(partial(self._work, session))
+
+    def flush(self) -> None:
+        """Ends a turn: posts what `begin` has collected in it."""
+        self._publishing.flush()
+
+    def _proceed(self, session: Session) -> None:
+        """Something that was under way has ended."""
+        session.busy = False
+        if not session.closed:
+            self.begin(session)
+
+    async def _work(self, session: Session) -> None:
         """Carries out what is queued, until nothing is. One at a time for each session."""
         try:
             while session.commands and not session.closed:
@@ -127,17 +153,11 @@ class Dispatcher:
     async def _publish(self, session: Session, commands: Sequence[Command], answers: Answers) -> None:
         """Posts consecutive messages in one call; each gets its own answer, in their order."""
         wanted = [_post_of(command) for command in commands]
-        posts = [post for _, post in wanted if type(post) is Post]
+        posts = [post for _, post in wanted if isinstance(post, Post)]
         answers.flush()
-        outcomes: Iterator[Appended | ChatError] = iter(())
-        if posts:
-            outcomes = iter(await self._post(session, posts))
+        outcomes = iter(await self._post(session, posts) if posts else ())
         for number, post in wanted:
-            outcome = next(outcomes) if type(post) is Post else post
-            if type(outcome) is Appended:
-                answers.add(pushes.answer(number, pushes.receipt(outcome)))
-            else:
-                answers.add(pushes.refusal(number, cast(ChatError, outcome)))
+            answers.add(pushes.outcome(number, next(outcomes) if isinstance(post, Post) else post))
 
     async def _post(self, session: Session, posts: list[Post]) -> Sequence[Appended | ChatError]:
         try:
@@ -214,7 +234,6 @@ def _post_of(command: Command) -> tuple[int | None, Post | ChatError]:
     number = None
     try:
         number = fields.command_id(command)
-        key = fields.text(command, "key", MAX_KEY_CHARACTERS)
-        return number, Post(fields.room(command), key, fields.body(command))
+        return number, post_of(command)
     except ChatError as error:
         return number, error

@@ -32,6 +32,11 @@ def receipt(appended: Appended) -> WireMap:
     return told
 
 
+def outcome(re: int | None, posted: Appended | ChatError) -> WireMap:
+    """The answer to a `publish`."""
+    return answer(re, receipt(posted)) if isinstance(posted, Appended) else refusal(re, posted)
+
+
 def revision(changed: Message) -> WireMap:
     """What the one who edited or deleted a message is told."""
     return {"seq": changed.seq, "revision": changed.revision}

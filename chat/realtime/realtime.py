@@ -80,7 +80,7 @@ class Realtime:
         self._joins = Joins(gateway, services, self._feeds, config)
         self._authentication = Authentication(gateway, services, self._sessions, config)
         self._recheck = Recheck(services, self._sessions, self._joins, self._authentication, config)
-        self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config)
+        self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config, self._feeds.spawn)
         self._nursery: trio.Nursery
 
     @property
@@ -119,6 +119,7 @@ class Realtime:
         while True:
             for event in await self._gateway.receive_events():
                 self._handle(event)
+            self._dispatcher.flush()
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -185,9 +186,7 @@ class Realtime:
         refused = session.offer(commands, len(event.payload), self._config)
         if refused:
             self._dispatcher.refuse(session, refused)
-        if session.commands and not session.busy:
-            session.busy = True
-            self._nursery.start_soon(self._dispatcher.work, session)
+        self._dispatcher.begin(session)
 
     def _closed(self, connection: ConnectionId) -> None:
         session = self._sessions.discard(connection)

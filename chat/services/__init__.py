@@ -14,9 +14,10 @@ from ..ports.user_store import UserStore
 from .announcer import Announcer
 from .auth import Auth, SignedIn
 from .limits import Limits, Throttle
-from .messaging import Messaging, Post
+from .messaging import Messaging
 from .names import Names
 from .passwords import Passwords
+from .posting import Post, Posting, Submission
 from .presence import Presence
 from .rooms import Rooms, RoomSummary
 from .tokens import SigningKey, Tokens
@@ -28,12 +29,14 @@ __all__ = [
     "Names",
     "Passwords",
     "Post",
+    "Posting",
     "Presence",
     "RoomSummary",
     "Rooms",
     "Services",
     "SignedIn",
     "SigningKey",
+    "Submission",
     "Tokens",
     "assemble",
 ]
@@ -45,6 +48,7 @@ class Services:
 
     auth: Auth
     rooms: Rooms
+    posting: Posting
     messaging: Messaging
     presence: Presence
     names: Names
@@ -74,6 +78,7 @@ def assemble(
     presence_service = Presence(
         presence, rooms=room_service, names=names, announcer=announcer, grace_seconds=presence_grace_seconds
     )
+    posting = Posting(messages, rooms=room_service, throttle=throttle, limits=limits, announcer=announcer)
     return Services(
         auth=Auth(
             users,
@@ -85,11 +90,13 @@ def assemble(
             announcer=announcer,
         ),
         rooms=room_service,
+        posting=posting,
         messaging=Messaging(
             messages,
             rooms,
             rooms=room_service,
             presence=presence_service,
+            posting=posting,
             throttle=throttle,
             limits=limits,
             announcer=announcer,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 
 from ..domain.errors import RateLimited
 from ..ports.rate_limiter import Rate, RateLimiter
@@ -64,10 +65,22 @@ class Throttle:
 
     async def take_up_to(self, bucket: str, rate: Rate, count: int) -> tuple[int, float]:
         """Takes as many of `count` as there are: how many that was, and the seconds until one more."""
+        [answer] = await self.take_up_to_each({bucket: count}, rate)
+        return answer
+
+    async def take_up_to_each(self, wanted: Mapping[str, int], rate: Rate) -> list[tuple[int, float]]:
+        """The same for many buckets, in one call of the limiter unless one has less than is wanted of it."""
         if rate.per_second <= 0:
-            return count, 0.0
-        if count <= rate.burst and not await self._limiter.take(bucket, rate, count):
-            return count, 0.0
+            return [(count, 0.0) for count in wanted.values()]
+        whole = {bucket: count for bucket, count in wanted.items() if count <= rate.burst}
+        waits = dict(zip(whole, await self._limiter.take_each(whole, rate), strict=True))
+        return [
+            (count, 0.0) if waits.get(bucket) == 0 else await self._take_singly(bucket, rate, count)
+            for bucket, count in wanted.items()
+        ]
+
+    async def _take_singly(self, bucket: str, rate: Rate, count: int) -> tuple[int, float]:
+        """What there is of a bucket that has not got all of it."""
         for granted in range(count):
             wait = await self._limiter.take(bucket, rate)
             if wait:

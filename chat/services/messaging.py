@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -10,29 +9,20 @@ from typing import Any
 import trio
 
 from ..domain.errors import ChatError, Forbidden, Invalid
-from ..domain.messages import Appended, Message, NewMessage, mentions
-from ..domain.rooms import Operation, Role, RoomId, RoomKind, check
+from ..domain.messages import Appended, Message
+from ..domain.rooms import Operation, Role, RoomId, check
 from ..domain.users import Identity
 from ..ports.message_store import MessageStore
-from ..ports.rate_limiter import Rate
 from ..ports.room_store import RoomStore
 from . import events
 from .announcer import Announcer
-from .limits import Limits, Throttle, too_many
+from .limits import Limits, Throttle
+from .posting import Post, Posting, Submission
 from .presence import Presence
 from .rooms import Rooms
-from .validation import check_body, check_key, check_page, check_seq
+from .validation import check_body, check_page, check_seq
 
 _NO_ROLES: Mapping[RoomId, Role] = MappingProxyType({})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Post:
-    """What a client wants to say; nothing in `body` can set sender, seq or time. `key` names it for retries."""
-
-    room: RoomId
-    key: str
-    body: dict[str, Any]
 
 
 class Messaging:
@@ -45,6 +35,7 @@ class Messaging:
         *,
         rooms: Rooms,
         presence: Presence,
+        posting: Posting,
         throttle: Throttle,
         limits: Limits,
         announcer: Announcer,
@@ -53,6 +44,7 @@ class Messaging:
         self._room_store = room_store
         self._rooms = rooms
         self._presence = presence
+        self._posting = posting
         self._throttle = throttle
         self._limits = limits
         self._announcer = announcer
@@ -60,22 +52,8 @@ class Messaging:
     async def post(
         self, who: Identity, posts: Sequence[Post], roles: Mapping[RoomId, Role] = _NO_ROLES
     ) -> list[Appended | ChatError]:
-        """Commits `posts` in their order, tells the fleet, and returns one answer for each.
-
-        `roles` is what the caller knows of `who`'s roles; rooms not in it are looked up. An answer may be
-        Invalid (body or key), NotFound, Forbidden, RateLimited (per user and room, one unit each) or
-        Unavailable. Cancelling never leaves a committed message unannounced. Raises: no ChatError.
-        """
-        answers = [_malformed(post) for post in posts]
-        mine = [f"publish:user:{who.user.id}"] * len(posts)
-        await self._refuse_excess(answers, mine, self._limits.publish_per_user)
-        await self._refuse_strangers(answers, who, posts, roles)
-        theirs = [f"publish:room:{post.room}" for post in posts]
-        await self._refuse_excess(answers, theirs, self._limits.publish_per_room)
-        stored = iter(
-            await self._store(who, [post for post, refusal in zip(posts, answers, strict=True) if refusal is None])
-        )
-        return [refusal or next(stored) for refusal in answers]
+        """`Posting.post` for one user; `roles` is what the caller knows of their roles."""
+        return await self._posting.post([Submission(who, post, roles.get(post.room)) for post in posts])
 
     async def history(
         self, who: Identity, room: RoomId, *, before: int | None = None, after: int | None = None, limit: int
@@ -143,49 +121,6 @@ class Messaging:
         if granted and await self._is_small(room, self._limits.typing_max_online):
             await self._announcer.announce(events.Typing(room, who.user.id, who.user.name))
 
-    async def _refuse_excess(self, answers: list[ChatError | None], buckets: Sequence[str], rate: Rate) -> None:
-        """Charges each post that is not refused yet to its bucket; the first ones of a bucket get what is there."""
-        charged: dict[str, list[int]] = {}
-        for index, bucket in enumerate(buckets):
-            if answers[index] is None:
-                charged.setdefault(bucket, []).append(index)
-        for bucket, indices in charged.items():
-            granted, wait = await self._throttle.take_up_to(bucket, rate, len(indices))
-            for index in indices[granted:]:
-                answers[index] = too_many(wait)
-
-    async def _refuse_strangers(
-        self, answers: list[ChatError | None], who: Identity, posts: Sequence[Post], roles: Mapping[RoomId, Role]
-    ) -> None:
-        """Asks the ACL once for each room."""
-        rooms = dict.fromkeys(post.room for post, refusal in zip(posts, answers, strict=True) if refusal is None)
-        refusals = {room: await self._refusal(who, room, roles.get(room)) for room in rooms}
-        for index, post in enumerate(posts):
-            answers[index] = answers[index] or refusals[post.room]
-
-    async def _refusal(self, who: Identity, room: RoomId, role: Role | None) -> ChatError | None:
-        try:
-            if role is None:
-                await self._rooms.authorize(who.user.id, room, Operation.PUBLISH)
-            else:
-                check(Operation.PUBLISH, RoomKind.PRIVATE, role)  # To those with a role the kind makes no difference.
-        except ChatError as error:
-            return error
-        return None
-
-    async def _store(self, who: Identity, posts: Sequence[Post]) -> list[Appended | ChatError]:
-        """Commits and announces, shielded so that both happen or neither."""
-        if not posts:
-            return []
-        new = [NewMessage(post.room, who.user.id, post.key, post.body, mentions(post.body["text"])) for post in posts]
-        with trio.CancelScope(shield=True):
-            try:
-                stored = await self._messages.append(new)
-            except ChatError as error:
-                return [error] * len(posts)
-            await self._announcer.announce(*_announcements(who, posts, stored))
-        return stored
-
     async def _is_small(self, room: RoomId, max_online: int) -> bool:
         """Whether few enough are online to tell them trifles; not if that cannot be found out."""
         try:
@@ -195,21 +130,3 @@ class Messaging:
 
     async def _take_write(self, who: Identity) -> None:
         await self._throttle.take(f"write:user:{who.user.id}", self._limits.write_per_user)
-
-
-def _malformed(post: Post) -> ChatError | None:
-    try:
-        check_key(post.key)
-        check_body(post.body)
-    except Invalid as error:
-        return error
-    return None
-
-
-def _announcements(who: Identity, posts: Sequence[Post], stored: Sequence[Appended | ChatError]) -> list[events.Posted]:
-    """An event for each post that is new; a duplicate was announced when it was."""
-    return [
-        events.Posted(post.room, at.epoch, at.seq, at.ts, who.user.id, who.user.name, post.key, post.body)
-        for post, at in zip(posts, stored, strict=True)
-        if isinstance(at, Appended) and not at.duplicate
-    ]

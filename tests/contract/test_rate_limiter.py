@@ -101,6 +101,15 @@ async def test_a_rate_of_nothing_limits_nothing(limiter: RateLimiter) -> None:
     assert [await limiter.take("b", unlimited, 1000) for _ in range(10)] == [0] * 10
 
 
+async def test_many_buckets_are_asked_in_one_call_and_answer_in_their_order(limiter: RateLimiter) -> None:
+    await limiter.take("b", RATE, 9)
+    assert await limiter.take_each({"a": 1, "b": 3, "c": 10}, RATE) == [0, pytest.approx(1), 0]
+    assert await limiter.take("b", RATE) == 0
+    assert await limiter.take("c", RATE) == pytest.approx(0.5)
+    assert await limiter.take_each({}, RATE) == []
+    assert await limiter.take_each({"a": 1000, "b": 1000}, Rate(per_second=0, burst=0)) == [0, 0]
+
+
 @pytest.mark.parametrize("new_limiter", LIMITERS)
 @settings(max_examples=100, deadline=None)
 @given(

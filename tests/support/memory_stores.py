@@ -20,11 +20,15 @@ SESSION_SECONDS = 86_400.0
 
 
 class MemoryMessageStore:
-    """`is_away` makes it refuse; `latency` is how long an answer takes; `reads` counts what it was asked."""
+    """`is_away` makes it refuse; `latency` is how long an answer takes; `reads` counts what it was asked.
+
+    `slow` are rooms in a lane of their own, and how much longer an append to them takes.
+    """
 
     def __init__(self) -> None:
         self.rooms: dict[RoomId, list[Message]] = {}
         self.epochs: dict[RoomId, str] = {}
+        self.slow: dict[RoomId, float] = {}
         self.is_away = False
         self.latency = 0.0
         self.reads: list[tuple[str, Any]] = []
@@ -43,7 +47,11 @@ class MemoryMessageStore:
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Appended | ChatError]:
         await self._answer("append", len(messages))
+        await trio.sleep(max((self.slow.get(message.room, 0.0) for message in messages), default=0.0))
         return [self._append(message) for message in messages]
+
+    def lane(self, room: RoomId) -> str:
+        return room if room in self.slow else ""
 
     async def top(self, room: RoomId) -> Position:
         await self._answer("top", room)

@@ -74,6 +74,9 @@ class CachedMessageStore:
                 self._add_news(at.epoch, Message(message.room, at.seq, at.ts, message.user, message.key, message.body))
         return answers
 
+    def lane(self, room: RoomId) -> str:
+        return self._store.lane(room)
+
     async def top(self, room: RoomId) -> Position:
         return await self._store.top(room)
 

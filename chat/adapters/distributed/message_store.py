@@ -75,6 +75,9 @@ class MySqlMessageStore:
             await self._shards.rerouted(attempt)
         return [_settled(answers[number]) for number in range(len(rows))]
 
+    def lane(self, room: RoomId) -> str:
+        return self._shards.shard_of(Kind.ROOMS, room)
+
     async def top(self, room: RoomId) -> Position:
         return await self._shards.on(Kind.ROOMS, room, functools.partial(_top, room=room))
 

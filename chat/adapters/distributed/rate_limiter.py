@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ...domain.errors import Unavailable
 from ...ports.rate_limiter import Rate
@@ -23,12 +23,15 @@ class RedisRateLimiter:
         self._clock = clock
 
     async def take(self, bucket: str, rate: Rate, cost: float = 1.0) -> float:
+        [wait] = await self.take_each({bucket: cost}, rate)
+        return wait
+
+    async def take_each(self, costs: Mapping[str, float], rate: Rate) -> list[float]:
         if rate.per_second <= 0:
-            return 0.0
+            return [0.0] * len(costs)
         now = "" if self._clock is None else repr(self._clock() * 1000)
-        arguments = (now, repr(rate.per_second / 1000), repr(rate.burst), repr(cost))
-        try:
-            wait = await self._redis.ask(ScriptCommand(_TAKE, [f"rate:{safe(bucket)}"], *arguments))
-            return float(wait) / 1000
-        except Unavailable:
-            return 0.0
+        refill = (now, repr(rate.per_second / 1000), repr(rate.burst))
+        waits = await self._redis.execute(
+            [ScriptCommand(_TAKE, [f"rate:{safe(bucket)}"], *refill, repr(cost)) for bucket, cost in costs.items()]
+        )
+        return [0.0 if isinstance(wait, Unavailable) else float(wait) / 1000 for wait in waits]

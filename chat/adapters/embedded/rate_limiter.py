@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -32,10 +32,17 @@ class MemoryRateLimiter:
         return len(self._full_at)
 
     async def take(self, bucket: str, rate: Rate, cost: float = 1.0) -> float:
+        [wait] = await self.take_each({bucket: cost}, rate)
+        return wait
+
+    async def take_each(self, costs: Mapping[str, float], rate: Rate) -> list[float]:
         await trio.lowlevel.checkpoint_if_cancelled()
         if rate.per_second <= 0:
-            return 0.0
+            return [0.0] * len(costs)
         now = self._clock()
+        return [self._take(bucket, rate, cost, now) for bucket, cost in costs.items()]
+
+    def _take(self, bucket: str, rate: Rate, cost: float, now: float) -> float:
         self._forget_full(now)
         full_at = max(now, self._full_at.get(bucket, now))
         missing = (full_at - now) * rate.per_second + min(cost, rate.burst) - rate.burst
