@@ -135,11 +135,26 @@ async def test_a_replica_that_lags_leaves_the_rotation_and_comes_back(pair: Pair
     await pair.until_in_rotation(True)
 
 
+@pytest.mark.parametrize("left", ["DELETE FROM chat.heartbeat", "DROP TABLE chat.heartbeat"])
+async def test_a_replica_that_has_nothing_yet_is_not_in_the_rotation(pair: Pair, left: str) -> None:
+    [[before]] = pair.replica.sql("SELECT ts FROM chat.heartbeat")
+    pair.replica.sql(f"STOP SLAVE SQL_THREAD; SET sql_log_bin = 0; {left}")
+    try:
+        await pair.until_in_rotation(False)
+        assert seqs(await pair.before(4, 3)) == [1, 2, 3]
+    finally:
+        pair.replica.sql(
+            "SET sql_log_bin = 0; CREATE TABLE IF NOT EXISTS chat.heartbeat (only TINYINT PRIMARY KEY, ts BIGINT);"
+            f"INSERT INTO chat.heartbeat VALUES (1, {before}); START SLAVE SQL_THREAD"
+        )
+    await pair.until_in_rotation(True)
+
+
 async def test_a_replica_that_is_mute_delays_a_page_and_no_more(pair: Pair) -> None:
     pair.replica.pause()
     try:
         assert seqs(await pair.before(4, 3)) == [1, 2, 3]
-        assert pair.rotation.choose() is None
+        await pair.until_in_rotation(False)
     finally:
         pair.replica.resume()
     await pair.until_in_rotation(True)
