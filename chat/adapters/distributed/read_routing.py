@@ -127,5 +127,6 @@ async def _beat(session: Session) -> int:
 
 
 async def _read_beat(session: Session) -> int:
-    [(ts,)] = await session.rows("SELECT ts FROM heartbeat WHERE only = 1")
-    return int(ts)
+    """The heartbeat as this server has it; 0, which is very long ago, on a replica that has not got so far yet."""
+    rows = await session.rows("SELECT ts FROM heartbeat WHERE only = 1")
+    return int(rows[0][0]) if rows else 0
