@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", type=_url, default="http://127.0.0.1:8000", help="where the node is [%(default)s]")
     parser.add_argument("--name", help="of your account [the name of your login here]")
     parser.add_argument("--register", action="store_true", help="make the account first")
+    parser.add_argument("--create", action="store_true", help="make a public room of that name if there is none")
     parser.epilog = f"The password is asked for, or taken from the environment variable {PASSWORD_VARIABLE}."
 
 
@@ -67,16 +68,16 @@ async def _chat(arguments: argparse.Namespace, name: str, password: str) -> int:
         await register(arguments.url, name, password)
     screen = Screen()
     async with open_client(arguments.url, name=name, password=password, on_state=screen.show_state) as client:
-        room, title = await find_room(client, arguments.room)
+        room, title = await find_room(client, arguments.room, create=arguments.create)
         screen.say(f"You are in {printable(title)}. /help lists the commands.")
         conversation = Conversation(client, room, screen)
         return await conversation.run(sys.stdin.fileno())
 
 
-async def find_room(client: Client, wanted: str) -> tuple[Room, str]:
+async def find_room(client: Client, wanted: str, *, create: bool = False) -> tuple[Room, str]:
     """Joins the room with that id, or else the one with that name: one's own first, then a public one.
 
-    Raises: NotFound, also if several have the name.
+    Raises: NotFound, also if several have the name; with `create` a room that is missing is made instead.
     """
     try:
         return await client.join(wanted), wanted
@@ -86,6 +87,8 @@ async def find_room(client: Client, wanted: str) -> tuple[Room, str]:
     found = [room for room in await client.rooms() if wanted.casefold() in _names(room)]
     if not found:
         found = await _public_rooms(client, wanted)
+    if not found and create:
+        found = [await client.create_room(wanted)]
     if not found:
         raise NotFound(f"there is no room with the id or name {wanted}")
     if len(found) > 1:

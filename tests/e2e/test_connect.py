@@ -118,6 +118,17 @@ async def test_two_people_chat_in_a_room_found_by_its_name(tmp_path: Path) -> No
         assert "\x1b" not in ada.output
 
 
+async def test_the_first_to_come_makes_account_and_room(tmp_path: Path) -> None:
+    async with node_process(tmp_path) as node:
+        for name in ("ada", "bob"):
+            async with terminal(node, "Lobby", "--create", "--register", "--name", name) as newcomer:
+                await newcomer.until("You are in Lobby")
+                await newcomer.type("I am here\n")
+                await newcomer.end_input()
+                assert await newcomer.wait() == 0
+                assert newcomer.output.count("I am here") == (1 if name == "ada" else 2)
+
+
 async def test_a_pipe_is_sent_to_its_end(tmp_path: Path) -> None:
     async with lobby(tmp_path) as (node, room), terminal(node, room, "--name", "ada") as ada:
         await ada.type("".join(f"line {number}\n" for number in range(20)))
