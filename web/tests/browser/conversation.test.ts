@@ -99,6 +99,7 @@ withBrowser("two people", (world) => {
     await bob.page.getByRole("button", { name: new RegExp(room.name) }).click();
     await ada.say("secret");
     await bob.see("secret");
+    await ada.page.getByRole("heading", { name: "Online 2" }).waitFor(); // Bob's line has found its place
     await ada.page.getByRole("button", { name: `What to do about ${bob.name}` }).click();
     await ada.page.getByRole("menuitem", { name: "Ban from the room" }).click();
     await ada.page.getByRole("dialog").getByRole("button", { name: "Ban" }).click();
