@@ -35,11 +35,13 @@ impl Outgoing {
     }
 
     /// The frame for a connection with `agreement`, and whether the payload was deflated for it.
+    ///
+    /// Takes the message: a frame that goes to one connection only is moved there, not shared.
     #[must_use]
-    pub fn frame(&self, agreement: Option<Agreement>, shared: &mut Shared) -> (Bytes, bool) {
+    pub fn into_frame(self, agreement: Option<Agreement>, shared: &mut Shared) -> (Bytes, bool) {
         let payload = &self.frame[self.payload_at..];
         if agreement.is_none() || payload.len() < shared.limits().min_compress_bytes {
-            return (self.frame.clone(), false);
+            return (self.frame, false);
         }
         (encode_message(payload, self.is_text, agreement, shared), true)
     }
@@ -130,7 +132,7 @@ impl<'a> Frames<'a> {
         for publication in self.publications {
             let variant = publication.variants.iter().find(|(of, _)| *of == encoding);
             if let Some((_, message)) = variant {
-                let (frame, deflated) = message.frame(agreement, shared);
+                let (frame, deflated) = message.clone().into_frame(agreement, shared);
                 self.compressions += u64::from(deflated);
                 frames.push((publication.position, frame));
             }

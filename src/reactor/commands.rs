@@ -51,7 +51,7 @@ impl Reactor {
     fn obey_one(&mut self, command: Command, orders: &mut VecDeque<Command>) -> usize {
         match command {
             Command::Publish(first) => return self.publish_burst(first, orders),
-            Command::Send { id, message } => self.with(id, |reactor, slot| reactor.send(slot, &message)),
+            Command::Send { id, message } => self.with(id, |reactor, slot| reactor.send(slot, message)),
             Command::Accept {
                 id,
                 subprotocol,

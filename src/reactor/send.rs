@@ -52,14 +52,14 @@ impl DirtyQueues {
 
 impl Reactor {
     /// Sends one message to one connection.
-    pub(super) fn send(&mut self, slot: u32, message: &Outgoing) {
+    pub(super) fn send(&mut self, slot: u32, message: Outgoing) {
         let stream = &mut self.streams[slot as usize];
         if !stream.is_open() {
             return;
         }
-        let (frame, deflated) = message.frame(stream.agreement(), &mut self.shared);
+        let (frame, deflated) = message.into_frame(stream.agreement(), &mut self.shared);
         self.stats.compressions += u64::from(deflated);
-        match self.sender.offer(stream, &frame, true, &self.config) {
+        match self.sender.offer(stream, frame, true, &self.config) {
             Offer::Overflow | Offer::NoRoom => self.cut_off_slow_consumer(slot),
             Offer::Queued => {
                 self.stats.messages_out += 1;

@@ -46,7 +46,7 @@ impl Sender {
     }
 
     /// Queues a message, if the limits allow it; above the soft limit only if it `must` be.
-    pub fn offer(&mut self, stream: &mut Stream, frame: &Bytes, must: bool, config: &Config) -> Offer {
+    pub fn offer(&mut self, stream: &mut Stream, frame: Bytes, must: bool, config: &Config) -> Offer {
         self.make_room(stream, frame.len(), config);
         if !must && stream.outbox.bytes() > config.soft_outbox_bytes {
             return Offer::NoRoom;
@@ -54,7 +54,7 @@ impl Sender {
         if stream.outbox.bytes() + frame.len() > config.max_outbox_bytes {
             return Offer::Overflow;
         }
-        stream.outbox.push(frame.clone(), &mut self.arena);
+        stream.outbox.push(frame, &mut self.arena);
         Offer::Queued
     }
 
@@ -72,7 +72,7 @@ impl Sender {
         for (position, frame) in &batch.frames {
             // Once a message with a position is missed, those behind it are missed, too.
             let offer = match outcome.missed {
-                None => self.offer(stream, frame, false, config),
+                None => self.offer(stream, frame.clone(), false, config),
                 Some(_) => Offer::NoRoom,
             };
             match (offer, position) {
