@@ -33,16 +33,15 @@ async def serve(backend: str, port: int, mode: str, *, reactors: int, compressio
         handle = _handler(gateway, mode, rooms)
         while True:
             for event in await gateway.receive_events():
-                match event:
-                    case Received(connection, payload):
-                        handle(connection, payload)
-                    case Opened(connection, request):
-                        gateway.accept(connection)
-                        if mode == "rooms":
-                            rooms[connection] = request.path
-                            gateway.subscribe(connection, request.path)
-                        elif mode == "broadcast":
-                            gateway.subscribe(connection, TOPIC)
+                if isinstance(event, Received):  # a class pattern of `match` takes 0.5 µs
+                    handle(event.connection, event.payload)
+                elif isinstance(event, Opened):
+                    gateway.accept(event.connection)
+                    if mode == "rooms":
+                        rooms[event.connection] = event.request.path
+                        gateway.subscribe(event.connection, event.request.path)
+                    elif mode == "broadcast":
+                        gateway.subscribe(event.connection, TOPIC)
 
 
 def _handler(gateway: Gateway, mode: str, rooms: dict[ConnectionId, str]) -> Handler:
