@@ -78,6 +78,15 @@ async def test_a_refused_write_is_taken_back_alone(connection: sqlite3.Connectio
     assert stored(connection) == [1, 3]
 
 
+async def test_a_refused_write_that_has_the_transaction_to_itself_is_taken_back(connection: sqlite3.Connection) -> None:
+    conflict = Conflict("taken")
+    assert run(connection, insert_and_raise(1, conflict)) == [conflict]
+    assert not connection.in_transaction
+    assert run(connection, end_the_transaction) != [None]
+    assert run(connection, insert(2)) == ["inserted 2"]
+    assert stored(connection) == [2]
+
+
 async def test_a_bug_in_one_write_surfaces_there_and_nowhere_else(connection: sqlite3.Connection) -> None:
     first, bug, violation, last = run(connection, insert(1), insert_and_raise(2, KeyError("x")), insert(1), insert(3))
     assert isinstance(bug, KeyError)
