@@ -20,7 +20,7 @@ _EPILOG = """examples:
   python -m bench run                                 ours against the floor, about 20 minutes
   python -m bench run --server all --scenario all     everything, more than an hour
   python -m bench run --scenario echo --server ours --server peers --rounds 3
-  python -m bench compare bench/results/A/results.json /tmp/B/results.json
+  python -m bench compare bench/results/A/results.json B/results.json
   python -m bench profile fanout-10000-128-1 --server native
 """
 
