@@ -68,6 +68,8 @@ use timers::Timers;
 const READ_BYTES: usize = 65_536;
 /// Connections accepted in one turn: established ones keep their service in a storm.
 const TURN_ACCEPTS: usize = 128;
+/// A reactor that has held more connections gives its memory back when the last has gone.
+const KEPT_SLOTS: usize = 1024;
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 
@@ -89,6 +91,8 @@ struct Reactor {
     poll: Poll,
     listener: Option<Listener>,
     streams: Slab<Stream>,
+    /// Slots used since `streams` was new.
+    used_slots: usize,
     hub: Hub,
     shared: Shared,
     sender: Sender,
@@ -133,8 +137,8 @@ impl Reactor {
             published: Arc::default(),
             poll,
             listener: Some(listener),
-            // Address space only: pages are touched as slots are used, and records never move.
-            streams: Slab::with_capacity(config.max_connections.min(MAX_SLOTS)),
+            streams: empty_slots(&config),
+            used_slots: 0,
             hub: Hub::new(),
             shared: Shared::new(config.messages),
             sender: Sender::default(),
@@ -190,7 +194,21 @@ impl Reactor {
         self.expire_deadlines();
         self.drain_step();
         self.tell();
+        self.give_back();
         Ok(())
+    }
+
+    /// Frees the records of many connections once all of them have gone, and what is kept for each slot.
+    fn give_back(&mut self) {
+        if self.streams.is_empty() && self.used_slots > KEPT_SLOTS {
+            self.streams = empty_slots(&self.config);
+            self.used_slots = 0;
+            self.hub = Hub::new();
+            self.timers = Timers::new(self.now);
+            self.dirty = DirtyQueues::default();
+            self.unread = VecDeque::new();
+            trim_heap();
+        }
     }
 
     /// How long to wait for sockets: not at all while something is left from the last turn.
@@ -281,6 +299,7 @@ impl Reactor {
             return turn_away(socket);
         }
         let id = ConnectionId::new(self.index, slot);
+        self.used_slots = self.used_slots.max(slot + 1);
         let deadline = self.now + self.config.handshake_timeout;
         let rate = Rate::new(&self.config.rates, self.millis);
         entry.insert(Stream::new(id, socket, peer, rate, deadline));
@@ -311,6 +330,21 @@ impl Reactor {
     fn is_over(&self) -> bool {
         self.ends_at
             .is_some_and(|at| self.streams.is_empty() || at <= self.now)
+    }
+}
+
+/// Room for all connections: address space only, as pages are touched when slots are used. Records never move.
+fn empty_slots(config: &Config) -> Slab<Stream> {
+    Slab::with_capacity(config.max_connections.min(MAX_SLOTS))
+}
+
+/// Gives freed memory back to the system: glibc keeps what lies between blocks in use, and large blocks, too, once it
+/// has seen some come and go.
+fn trim_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes no pointer, and may be called from any thread.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests that need a process of their own: descriptors are counted by process.
+//! Tests that need a process of their own: descriptors and memory are counted by process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use super::support::{App, CLOSE, Peer, REQUEST, TEXT};
 /// Set in the child: how many more descriptors it may have than it has at the start; 0 is no limit.
 const VARIABLE: &str = "GATEWAY_TEST_DESCRIPTORS";
 
-/// An echo gateway in a child process, which answers `fds` and `cpu` on its standard input.
+/// An echo gateway in a child process, which answers `fds`, `cpu` and `rss` on its standard input.
 struct EchoServer {
     child: Child,
     input: Option<ChildStdin>,
@@ -102,6 +102,7 @@ fn serve_echo_when_asked_to() {
     loop {
         match questions.try_recv() {
             Ok(question) if question == "fds" => println!("fds={}", open_descriptors()),
+            Ok(question) if question == "rss" => println!("rss={}", resident_pages()),
             Ok(_) => println!("cpu={}", cpu_millis()),
             Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
             Err(std::sync::mpsc::TryRecvError::Empty) => {}
@@ -183,6 +184,51 @@ fn no_descriptor_leaks_whatever_the_end_of_a_connection() {
             server.ask("fds") - before
         );
     }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn memory_comes_back_when_thousands_have_gone() {
+    const CROWD: usize = 3_000;
+    raise_descriptor_limit();
+    let mut server = EchoServer::start(0);
+    echo(&mut connect(server.address), "hello");
+    let before = server.ask("rss");
+    for _ in 0..3 {
+        let mut crowd: Vec<_> = (0..CROWD).map(|_| connect(server.address)).collect();
+        echo(&mut crowd[0], "hello");
+        let most = server.ask("rss") - before;
+        drop(crowd);
+        let deadline = std::time::Instant::now() + super::support::WAIT;
+        while server.ask("rss").saturating_sub(before) > most / 2 {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{before} pages, {most} more, and then still {} more",
+                server.ask("rss") - before
+            );
+        }
+    }
+}
+
+/// Pages of memory that this process has in use; 0 where the system does not tell.
+fn resident_pages() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1);
+    pages.map_or(0, |pages| pages.parse().expect("a number"))
+}
+
+/// As many descriptors as the system allows; child processes inherit that.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn raise_descriptor_limit() {
+    // SAFETY: all zero is a valid rlimit.
+    let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid pointer, in both calls.
+    let results = unsafe {
+        let got = libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        [got, libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)]
+    };
+    assert_eq!(results, [0, 0]);
 }
 
 fn open_descriptors() -> usize {
