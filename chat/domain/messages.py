@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from .rooms import RoomId
 from .users import UserId
@@ -36,8 +36,7 @@ class Message:
     deleted: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A message that wants a position. `key` is the client's: a retry carries the same one."""
 
     room: RoomId
@@ -48,8 +47,7 @@ class NewMessage:
     """Names as written in the text, without the @."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """The answer to an append: the same for every retry of one key, but for `duplicate`."""
 
     epoch: str
@@ -68,4 +66,6 @@ class Position:
 
 def mentions(text: str) -> tuple[str, ...]:
     """The names that `text` mentions as @name, each once, at most `MAX_MENTIONS`."""
+    if "@" not in text:
+        return ()
     return tuple(dict.fromkeys(_MENTION.findall(text)))[:MAX_MENTIONS]

@@ -22,6 +22,7 @@ from .subscriptions import Subscriptions
 
 _TOPS = 500
 """Rooms whose position is asked for at a time."""
+_ROOM_PREFIX = events.room_channel(RoomId(""))
 _log = structlog.get_logger(__name__)
 
 
@@ -74,8 +75,8 @@ class Feeds:
 
     def of_channel(self, channel: str) -> RoomFeed | None:
         """The feed that listens to the broker's `channel`."""
-        prefix, separator, room = channel.partition(":")
-        return self.of(RoomId(room)) if prefix == "room" and separator else None
+        room = channel.removeprefix(_ROOM_PREFIX)
+        return self.of(RoomId(room)) if len(room) < len(channel) else None
 
     def is_open(self, room: RoomId) -> bool:
         """Whether everything that is published about `room` reaches this node already."""

@@ -14,7 +14,7 @@ import structlog
 from gateway_core.gateway import Gateway
 
 from ..domain.errors import ChatError, Invalid
-from ..domain.messages import MAX_KEY_CHARACTERS, Appended
+from ..domain.messages import Appended
 from ..services import Post, Posting, Submission
 from . import fields, pushes
 from .answers import Answers
@@ -27,9 +27,8 @@ _log = structlog.get_logger(__name__)
 
 
 def post_of(command: Command) -> Post:
-    """What a `publish` command wants to post. Raises: Invalid."""
-    key = fields.text(command, "key", MAX_KEY_CHARACTERS)
-    return Post(fields.room(command), key, fields.body(command))
+    """What a `publish` command wants to post; `Posting` judges key and body. Raises: Invalid."""
+    return Post(fields.room(command), command.get("key"), command.get("body"))
 
 
 class _Batch:
@@ -69,10 +68,12 @@ class Publishing:
             numbers = [fields.command_id(command) for command in commands]
         except Invalid:
             return False
-        lanes = {self._posting.lane(wanted.post.room) for wanted in submissions}
-        if len(lanes) != 1:
+        lane = self._posting.lane(submissions[0].post.room)
+        if any(self._posting.lane(wanted.post.room) != lane for wanted in submissions[1:]):
             return False
-        batch = self._collected.setdefault(lanes.pop(), _Batch())
+        batch = self._collected.get(lane)
+        if batch is None:
+            batch = self._collected[lane] = _Batch()
         batch.submissions += submissions
         batch.frames.append((session, numbers))
         if len(batch.submissions) >= MAX_BATCH:

@@ -65,6 +65,11 @@ class Session:
     def offer(self, commands: list[Command], size: int, config: RealtimeConfig) -> list[Command]:
         """Queues `commands`, a frame of `size` bytes, and returns those that there is no room for."""
         waiting = self.commands
+        if not waiting and len(commands) <= config.max_queued_commands:
+            self.commands = commands
+            self.queued_bytes = size
+            self.refused = 0
+            return []
         if waiting is None:
             waiting = self.commands = []
         room = config.max_queued_commands - len(waiting)

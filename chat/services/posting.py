@@ -21,11 +21,14 @@ from .validation import check_body, check_key
 
 
 class Post(NamedTuple):
-    """What a client wants to say; nothing in `body` can set sender, seq or time. `key` names it for retries."""
+    """What a client wants to say; nothing in `body` can set sender, seq or time. `key` names it for retries.
+
+    `key` and `body` may be anything: `Posting` refuses what they must not be.
+    """
 
     room: RoomId
-    key: str
-    body: dict[str, Any]
+    key: Any
+    body: Any
 
 
 class Submission(NamedTuple):
@@ -93,7 +96,7 @@ class Posting:
             if answers[index] is not None:
                 continue
             if role is not None:
-                answers[index] = _refusal(role)
+                answers[index] = None if role in _POSTERS else _refusal(role)
                 continue
             asked = who.user.id, post.room
             if asked not in known:
@@ -142,11 +145,15 @@ def _room_bucket(submission: Submission) -> str:
 
 
 def _refusal(role: Role) -> ChatError | None:
+    """What the ACL has against it: to those with a role the kind of the room makes no difference."""
     try:
-        check(Operation.PUBLISH, RoomKind.PRIVATE, role)  # To those with a role the kind makes no difference.
+        check(Operation.PUBLISH, RoomKind.PRIVATE, role)
     except ChatError as error:
         return error
     return None
+
+
+_POSTERS = frozenset(role for role in Role if _refusal(role) is None)
 
 
 def _announcements(submissions: Sequence[Submission], stored: Sequence[Appended | ChatError]) -> list[events.Posted]:

@@ -129,10 +129,10 @@ class AppendBatch:
             if head is None:
                 return absent
             if first := known.get(row[:3]):
-                known[row[:3]] = dataclasses.replace(first, duplicate=True)
+                known[row[:3]] = first._replace(duplicate=True)
                 return first
             appended = head.next(now)
-            known[row[:3]] = dataclasses.replace(appended, duplicate=True)
+            known[row[:3]] = appended._replace(duplicate=True)
             new.append((row, appended))
             return appended
 

@@ -57,7 +57,7 @@ def append_calls(
         if head is None:
             return NotFound("no such room")
         if first := known.get((row.room, row.user, row.key)):
-            return dataclasses.replace(first, duplicate=True)
+            return first._replace(duplicate=True)
         appended = known[row.room, row.user, row.key] = head.next(now)
         stored.append((row, appended))
         return appended

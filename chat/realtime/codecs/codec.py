@@ -69,7 +69,8 @@ def check_model(value: Any) -> int:
     Goes down level by level, so depth costs no stack. Raises: Malformed.
     """
     entries = 0
-    level = [value] if _is_container(value) else []
+    level: list[Any] = []
+    _check_item(value, level)
     for _ in range(MAX_DEPTH):
         if not level:
             return entries
@@ -81,24 +82,25 @@ def check_model(value: Any) -> int:
                     if type(key) is not str:
                         raise Malformed("the keys of a map are text")
                 container = container.values()
-            below += [item for item in container if type(item) is not str and _is_container(item)]
+            for item in container:
+                if type(item) is not str:
+                    _check_item(item, below)
         level = below
     if level:
         raise Malformed(f"nested deeper than {MAX_DEPTH}")
     return entries
 
 
-def _is_container(item: Any) -> bool:
-    """Whether `item` is an array or a map. Raises: Malformed if it is no part of the model at all."""
+def _check_item(item: Any, containers: list[Any]) -> None:
+    """Adds `item` to `containers` if it is one. Raises: Malformed if it is no part of the model at all."""
     kind = type(item)
     if kind is int:
         if not MIN_INTEGER <= item <= MAX_INTEGER:
             raise Malformed("an integer needs more than 64 bits")
+    elif kind is dict or kind is list:
+        containers.append(item)
     elif kind is float:
         if item - item != 0.0:  # so it is with infinities and with what is not a number
             raise Malformed("a number is not finite")
-    elif kind is dict or kind is list:
-        return True
     elif not (kind is str or kind is bool or item is None):
         raise Malformed("a value that JSON has no word for")
-    return False

@@ -174,6 +174,12 @@ def test_b26_negative_zero_and_large_integers_stay_what_they_are() -> None:
         '[{"a":1},{"b":1,"b":1}]',
         r'{"key":1,"key":2}',
         r'{"a":"\":\"\\","a":2}',
+        '{"a" :1,"a":"x"}',
+        '{"a" :1,"a" :"x"}',
+        '{"a"\n:1,"a"\n:"x"}',
+        '{"a"\t:1,"a"\t:"x"}',
+        '{"a"\r:1,"a"\r:"x"}',
+        r'{"a\\":1,"a\\":"x"}',
     ],
 )
 def test_b26_duplicate_keys_are_refused(payload: str) -> None:

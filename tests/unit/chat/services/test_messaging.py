@@ -77,7 +77,7 @@ async def test_a_retry_gets_the_first_answer_and_is_not_told_again(world: World)
     [first] = await world.services.messaging.post(owner, [post(room)])
     again, others = [await world.services.messaging.post(who, [post(room, more=1)]) for who in (owner, member)]
     assert isinstance(first, Appended)
-    assert again == [dataclasses.replace(first, duplicate=True)]
+    assert again == [first._replace(duplicate=True)]
     assert [getattr(answer, "seq", None) for answer in others] == [2]  # the key is the sender's own
     assert [event.seq for event in world.broker.of(events.Posted)] == [1, 2]
 
