@@ -224,4 +224,8 @@ def _realtime_config(config: ChatConfig) -> RealtimeConfig:
         allowed_origins=config.http.allowed_origins,
         heartbeat_seconds=config.gateway.ping_interval_seconds,
         max_message_bytes=config.gateway.max_message_bytes,
+        frames_per_second=config.gateway.max_messages_per_second,
+        frame_burst=config.gateway.message_burst,
+        bytes_per_second=config.gateway.max_bytes_per_second,
+        bytes_burst=config.gateway.bytes_burst,
     )

@@ -54,7 +54,12 @@ class ChatConfig:
     limits: Limits = dataclasses.field(default_factory=Limits)
     realtime: RealtimeConfig = dataclasses.field(
         default_factory=RealtimeConfig,
-        metadata={"derived": ("node", "allowed_origins", "heartbeat_seconds", "max_message_bytes")},
+        metadata={
+            "derived": (
+                *("node", "allowed_origins", "heartbeat_seconds", "max_message_bytes"),
+                *("frames_per_second", "frame_burst", "bytes_per_second", "bytes_burst"),
+            )
+        },
     )
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
 

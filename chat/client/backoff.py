@@ -6,6 +6,8 @@ import random
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 20.0
+_LONGEST = 32
+"""The number of a try from which on the interval is the cap, whatever base and cap are."""
 
 
 def full_jitter(attempt: int, base: float = BASE_SECONDS, cap: float = CAP_SECONDS) -> float:
@@ -13,7 +15,7 @@ def full_jitter(attempt: int, base: float = BASE_SECONDS, cap: float = CAP_SECON
 
     Random over the whole interval, so that many clients that lose one server do not come back together.
     """
-    return random.uniform(0, min(cap, base * 2 ** min(attempt, 32)))  # noqa: S311 (no secret depends on it)
+    return random.uniform(0, min(cap, base * 2 ** min(attempt, _LONGEST)))  # noqa: S311 (no secret depends on it)
 
 
 class Backoff:
@@ -30,6 +32,10 @@ class Backoff:
             return hint
         self._attempt += 1
         return full_jitter(self._attempt - 1, self._base, self._cap)
+
+    def slow_down(self) -> None:
+        """The next delays are of the longest kind, until a connection has lasted."""
+        self._attempt = _LONGEST
 
     def lasted(self, seconds: float) -> None:
         """A connection was up that long. One that falls at once does not count as a success."""

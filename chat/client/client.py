@@ -184,6 +184,8 @@ class Client:
         if self._opened_at is not None:
             self._backoff.lasted(now - self._opened_at)
             self._opened_at = None
+        if lost.slowly:
+            self._backoff.slow_down()
         if self._reconnect_at is not None:
             hint = max(0.0, self._reconnect_at - now)
             self._reconnect_at = None

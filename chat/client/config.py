@@ -31,7 +31,7 @@ class ClientConfig:
     room_capacity: int = CAPACITY
     """Events of one room that wait for the application. What it is too slow for is read from history, later."""
     frames_per_second: float = 100.0
-    """Half of what a server allows by default; more publishes at a time make larger frames, not more."""
+    """At most, and never above half of what the server says; more publishes at a time make larger frames, not more."""
     frame_burst: int = 200
     bytes_per_second: float = 524_288.0
     """Likewise."""

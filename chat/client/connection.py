@@ -6,7 +6,7 @@ import contextlib
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import SplitResult
 
 import msgspec
@@ -26,11 +26,18 @@ _FRAME_HEAD_BYTES = 3
 """Of an array; each item of it costs a comma at most."""
 
 
+Rate = Annotated[float, msgspec.Meta(gt=0)]
+
+
 class ServerLimits(msgspec.Struct, frozen=True):
-    """What of the server's limits decides how frames are made; the defaults are its own."""
+    """What of the server's limits decides how frames are made and how often; the defaults are its own."""
 
     max_message_bytes: int = 65_536
     max_batch: int = 256
+    frames_per_second: Rate = 200.0
+    frame_burst: Rate = 1_000
+    bytes_per_second: Rate = 1_048_576.0
+    bytes_burst: Rate = 4_194_304
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -141,9 +148,7 @@ class Connection:
                     deliver(item)
 
     async def _write(self, socket: Socket, limits: ServerLimits) -> None:
-        now, config = trio.current_time(), self._config
-        frames = TokenBucket(config.frames_per_second, config.frame_burst, now)
-        size = TokenBucket(config.bytes_per_second, config.bytes_burst, now)
+        frames, size = self._pace(limits)
         while True:
             ready = await self._calls.wait_ready()
             encoded = [self._codec.encode(request.wire) for request in ready]
@@ -152,6 +157,22 @@ class Connection:
                 if pause := max(frames.spend(1, now), size.spend(len(payload), now)):
                     await trio.sleep(pause)
                 await socket.send(payload)
+
+    def _pace(self, limits: ServerLimits) -> tuple[TokenBucket, TokenBucket]:
+        """Frames and bytes: half of what the server takes, since it counts pings and retransmissions too, or less."""
+        now, config = trio.current_time(), self._config
+        return (
+            TokenBucket(
+                min(config.frames_per_second, limits.frames_per_second / 2),
+                min(config.frame_burst, limits.frame_burst / 2),
+                now,
+            ),
+            TokenBucket(
+                min(config.bytes_per_second, limits.bytes_per_second / 2),
+                min(config.bytes_burst, limits.bytes_burst / 2),
+                now,
+            ),
+        )
 
     async def _keep_alive(self, socket: Socket, heartbeat: float) -> None:
         """Pings a silent server, and gives up on one that stays silent."""

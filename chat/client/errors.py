@@ -23,8 +23,10 @@ from ..domain.errors import ChatError
 _CLASSES: dict[str, type[ChatError]] = {
     kind.code: kind for kind in vars(domain).values() if isinstance(kind, type) and issubclass(kind, ChatError)
 }
-_VIOLATIONS = frozenset({1002, 1003, 1007, 1008, 1009})
+_VIOLATIONS = frozenset({1002, 1003, 1007, 1009})
 """Close codes that say that a peer broke the protocol."""
+_TOO_MUCH = 1008
+"""Too many frames or commands: to come back at once would be more of the same."""
 UNAUTHENTICATED = 4501
 
 
@@ -62,11 +64,15 @@ class ClientClosed(ClientError):
 
 
 class ConnectionLost(ClientError):
-    """The connection is gone and another one may work. `retry_after` (seconds) is the server's wish, if any."""
+    """The connection is gone and another one may work.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    `retry_after` (seconds) is the server's wish, if any; `slowly` asks for the longest pause of our own.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, *, slowly: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.slowly = slowly
 
 
 def refusal(error: Any) -> ChatError:
@@ -91,4 +97,4 @@ def closed(code: int, reason: str | None) -> ClientError:
         return SessionEnded(code, reason or "")
     if code in _VIOLATIONS:
         return ProtocolViolation(f"the server closed with {code}: {reason or 'no reason given'}")
-    return ConnectionLost(f"closed with {code}{': ' + reason if reason else ''}")
+    return ConnectionLost(f"closed with {code}{': ' + reason if reason else ''}", slowly=code == _TOO_MUCH)

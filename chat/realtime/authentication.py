@@ -35,6 +35,10 @@ class Authentication:
             "max_history": HISTORY_LIMIT,
             "max_rooms": config.max_rooms_per_connection,
             "max_recovery_messages": config.max_recovery_messages,
+            "frames_per_second": config.frames_per_second,
+            "frame_burst": config.frame_burst,
+            "bytes_per_second": config.bytes_per_second,
+            "bytes_burst": config.bytes_burst,
             "publish_per_second": services.limits.publish_per_user.per_second,
             "publish_burst": services.limits.publish_per_user.burst,
         }

@@ -17,6 +17,12 @@ class RealtimeConfig:
     """What clients are told to expect between signs of life: the gateway's ping interval."""
     max_message_bytes: int = 65_536
     """What clients are told of the gateway's limit for one frame."""
+    frames_per_second: float = 200.0
+    """What clients are told of the frames that the gateway takes from one connection, so that they can pace theirs."""
+    frame_burst: int = 1_000
+    bytes_per_second: float = 1_048_576.0
+    """The same for bytes."""
+    bytes_burst: int = 4_194_304
 
     hello_seconds: float = 10.0
     """From the handshake to a valid token; then the connection closes with 4501."""

@@ -60,6 +60,7 @@ class ScriptedChat:
         self.recover = True
         self.expires_in: float = 900
         self.heartbeat_seconds: float = 25
+        self.limits: Map = {}
         self.hook: Callable[[Peer, Map], Any] = lambda peer, command: None
         """Called with each command first; what it returns is sent instead of the answer, "nothing" sends none."""
         self.reject_status = 0
@@ -138,7 +139,7 @@ class ScriptedChat:
 
     async def _hello(self, peer: Peer, command: Map) -> None:
         self.hellos += 1
-        ok: Map = {"user": {"id": "u1", "name": "ada"}, "session": "s", "node": "n", "limits": {}}
+        ok: Map = {"user": {"id": "u1", "name": "ada"}, "session": "s", "node": "n", "limits": self.limits}
         ok |= {"heartbeat_seconds": self.heartbeat_seconds, "expires_in": self.expires_in, "unknown": [1]}
         await peer.send({"re": command["id"], "ok": ok})
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from chat.adapters.embedded.errors import DatabaseUnusable
-from chat.bootstrap import Listening, open_ports, open_services, run_node
+from chat.bootstrap import Listening, _realtime_config, open_ports, open_services, run_node
 from chat.config import ChatConfig
 from chat.domain.errors import Unauthenticated
 from gateway_core import AddressUnavailable, GatewayConfig
@@ -79,3 +79,18 @@ async def test_tokens_of_the_previous_key_are_good_until_it_is_dropped(tmp_path:
         after = open_services(config_in(tmp_path, token_key=new), ports)
         with pytest.raises(Unauthenticated):
             await after.auth.verify(token)
+
+
+def test_clients_are_told_the_limits_that_the_gateway_holds_them_to(tmp_path: Path) -> None:
+    gateway = GatewayConfig(
+        ping_interval_seconds=7,
+        max_message_bytes=8_000,
+        max_messages_per_second=9,
+        message_burst=10,
+        max_bytes_per_second=11_000,
+        bytes_burst=12_000,
+    )
+    told = _realtime_config(ChatConfig(data_dir=tmp_path, gateway=gateway))
+    assert (told.heartbeat_seconds, told.max_message_bytes) == (7, 8_000)
+    assert (told.frames_per_second, told.frame_burst) == (9, 10)
+    assert (told.bytes_per_second, told.bytes_burst) == (11_000, 12_000)

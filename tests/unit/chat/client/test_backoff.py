@@ -29,6 +29,14 @@ def test_delays_grow_until_a_connection_lasts() -> None:
     assert backoff.delay() <= 1.0
 
 
+def test_whoever_is_to_slow_down_begins_with_the_longest_delays() -> None:
+    backoff = Backoff(base=1.0, cap=1_000.0)
+    backoff.slow_down()
+    assert max(backoff.delay() for _ in range(20)) > 100
+    backoff.lasted(250.0)
+    assert backoff.delay() <= 1.0
+
+
 def test_the_wish_of_the_server_counts_as_it_is() -> None:
     backoff = Backoff(base=1.0)
     assert backoff.delay(hint=7.5) == 7.5

@@ -305,7 +305,7 @@ async def test_being_removed_from_a_room_is_raised_after_what_came_before(server
             await anext(aiter(room))
 
 
-@pytest.mark.parametrize("code", [1001, 1011, 4001, 4008, 4012, 4499])
+@pytest.mark.parametrize("code", [1001, 1008, 1011, 4001, 4008, 4012, 4499])
 async def test_close_codes_that_ask_for_it_are_followed_by_a_new_connection(server: ScriptedChat, code: int) -> None:
     async with open_client(server.url, token="t", config=FAST) as client:
         room = await client.join("r")
@@ -314,10 +314,49 @@ async def test_close_codes_that_ask_for_it_are_followed_by_a_new_connection(serv
     assert server.hellos == 2
 
 
+async def test_a_client_that_sent_too_much_comes_back_after_the_longest_pauses(
+    server: ScriptedChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intervals: list[float] = []
+
+    def uniform(least: float, most: float) -> float:
+        intervals.append(most)
+        return least
+
+    async with open_client(server.url, token="t", config=FAST) as client:
+        room = await client.join("r")
+        monkeypatch.setattr("chat.client.backoff.random.uniform", uniform)
+        await server.close(1008, "too many frames")
+        await room.publish("x")
+        await server.close(1001, "for now")
+        await room.publish("y")
+    assert intervals == [FAST.backoff_cap_seconds] * 2
+
+
+async def test_a_client_sends_at_half_the_pace_that_the_server_allows(server: ScriptedChat) -> None:
+    server.limits = {"frames_per_second": 1e-3, "frame_burst": 6, "bytes_per_second": 1e9, "bytes_burst": 1e9}
+    async with open_client(server.url, token="t") as client:
+        room = await client.join("r")
+        await room.publish("x")
+        await room.publish("y")
+        with trio.move_on_after(0.5) as patience:
+            await room.publish("too much at this pace")
+    assert patience.cancelled_caught
+    assert server.ops() == {"hello": 1, "join": 1, "publish": 2}
+
+
+@pytest.mark.parametrize("limits", [{"frames_per_second": 0}, {"bytes_burst": -1}, {"frame_burst": "many"}])
+async def test_limits_that_make_no_sense_are_a_violation(server: ScriptedChat, limits: dict[str, Any]) -> None:
+    server.limits = limits
+    with pytest.raises(ProtocolViolation):
+        async with open_client(server.url, token="t"):
+            pass
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [(4501, SessionEnded), (4503, SessionEnded), (4504, SessionEnded), (4999, SessionEnded)]
-    + [(code, ProtocolViolation) for code in (1002, 1003, 1007, 1008, 1009)],
+    + [(code, ProtocolViolation) for code in (1002, 1003, 1007, 1009)],
 )
 async def test_close_codes_that_end_the_session_are_raised_by_the_block(
     server: ScriptedChat, code: int, error: type[Exception]

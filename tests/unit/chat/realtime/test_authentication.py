@@ -29,6 +29,7 @@ async def test_hello_answers_with_everything_a_client_needs(autojump_clock: Mock
         assert answer["heartbeat_seconds"] == 25
         assert 800 < answer["expires_in"] <= 900
         assert answer["limits"]["max_body_bytes"] == 16_384
+        assert answer["limits"]["frames_per_second"] == 200
 
 
 async def test_b35_hello_does_not_tell_the_sign_in(autojump_clock: MockClock) -> None:
