@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from ..domain.errors import Unavailable
 from ..domain.users import Session, SessionId, UserId
 
 
@@ -15,6 +17,9 @@ class SessionStore(Protocol):
 
     async def touch(self, session: SessionId) -> Session | None:
         """Extends a live session by its full lifetime; None if it is unknown, expired or revoked."""
+
+    async def touch_each(self, sessions: Sequence[SessionId]) -> list[Session | Unavailable | None]:
+        """The same for many, in one call, with an answer for each in their order."""
 
     async def restore(self, session: SessionId, user: UserId) -> Session | None:
         """Makes a session alive again that this store has lost, by no will of anybody's.

@@ -1,7 +1,8 @@
 """Connections as chat sessions: codecs, commands, room feeds.
 
 realtime.py        the two loops: what the gateway reports, what the fleet tells
-handshake.py       who may connect
+admission.py       who may connect
+handshake.py       what a handshake asks for
 authentication.py  whom a connection speaks for, and until when
 session.py         one connection's state, and where to find it
 dispatch.py        its commands, in their order, to the services

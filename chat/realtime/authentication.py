@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import trio
 
 from gateway_core.gateway import CloseCode, Gateway
 
-from ..domain.errors import Forbidden, Invalid, RateLimited, Unauthenticated
+from ..domain.errors import ChatError, Forbidden, Invalid, RateLimited, Unauthenticated
 from ..domain.messages import HISTORY_LIMIT, MAX_BODY_BYTES
 from ..domain.users import Identity, SessionId, UserId
 from ..services import Services
@@ -46,19 +47,24 @@ class Authentication:
         """For each verification under way, by its id, the sign-ins and users that were revoked meanwhile."""
 
     async def verify(self, token: str) -> Identity:
-        """Who `token` speaks for, at the moment this returns. Raises: Unauthenticated, Unavailable.
+        """Who `token` speaks for, at the moment this returns. Raises: Unauthenticated, Unavailable."""
+        [answer] = await self.verify_each([token])
+        if isinstance(answer, ChatError):
+            raise answer
+        return answer
+
+    async def verify_each(self, tokens: Sequence[str]) -> list[Identity | ChatError]:
+        """The same for many, with an answer for each.
 
         A revocation that arrives between the look into the store and the answer is not missed.
         """
         revoked: set[str] = set()
         self._under_way[id(revoked)] = revoked
         try:
-            identity = await self._auth.verify(token)
+            answers = await self._auth.verify_each(tokens)
         finally:
             del self._under_way[id(revoked)]
-        if identity.session in revoked or identity.user.id in revoked:
-            raise Unauthenticated("the session is over")
-        return identity
+        return [_unless(revoked, answer) if revoked else answer for answer in answers]
 
     def check_room_for(self, user: UserId) -> None:
         """Raises: RateLimited if the user has too many connections to this node."""
@@ -128,6 +134,13 @@ class Authentication:
             "heartbeat_seconds": self._config.heartbeat_seconds,
             "expires_in": _left(identity),
         }
+
+
+def _unless(revoked: set[str], answer: Identity | ChatError) -> Identity | ChatError:
+    """`answer`, unless its sign-in or user is among the revoked."""
+    if isinstance(answer, Identity) and not revoked.isdisjoint((answer.session, answer.user.id)):
+        return Unauthenticated("the session is over")
+    return answer
 
 
 def _left(identity: Identity) -> float:

@@ -18,18 +18,15 @@ from gateway_core.gateway import (
     HttpConnection,
     Opened,
     Received,
-    Request,
 )
 
-from ..domain.errors import ChatError
 from ..domain.rooms import Role
-from ..domain.users import Identity, SessionId, UserId
-from ..http_api.errors import error_answer
-from ..origins import OriginPolicy
+from ..domain.users import SessionId, UserId
 from ..ports.broker import Broker, Delivery, Resumed
 from ..ports.message_store import MessageStore
 from ..services import Services, events
-from . import handshake, pushes
+from . import pushes
+from .admission import Admission
 from .authentication import Authentication
 from .codecs import Malformed
 from .config import RealtimeConfig
@@ -38,7 +35,7 @@ from .feeds import Feeds
 from .joins import Joins
 from .recheck import Recheck
 from .room_feed import RoomFeed
-from .session import Session, Sessions
+from .session import Sessions
 
 _SWEEP_SECONDS = 1.0
 """How exactly deadlines of sessions are kept; one pass over 10,000 takes about a millisecond."""
@@ -67,7 +64,6 @@ class Realtime:
         self._broker = broker
         self._config = config
         self._http = http
-        self._origins = OriginPolicy(config.allowed_origins)
         self._sessions = Sessions()
         self._feeds = Feeds(
             gateway=gateway,
@@ -79,6 +75,7 @@ class Realtime:
         )
         self._joins = Joins(gateway, services, self._feeds, config)
         self._authentication = Authentication(gateway, services, self._sessions, config)
+        self._admission = Admission(gateway, self._authentication, self._sessions, config, self._feeds.spawn)
         self._recheck = Recheck(services, self._sessions, self._joins, self._authentication, config)
         self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config, self._feeds.spawn)
         self._nursery: trio.Nursery
@@ -119,6 +116,7 @@ class Realtime:
         while True:
             for event in await self._gateway.receive_events():
                 self._handle(event)
+            self._admission.flush()
             self._dispatcher.flush()
 
     def _handle(self, event: Event) -> None:
@@ -126,7 +124,7 @@ class Realtime:
             case Received():
                 self._received(event)
             case Opened(connection=connection, request=request):
-                self._opened(connection, request)
+                self._admission.opened(connection, request)
             case Closed(connection=connection):
                 self._closed(connection)
             case Drained(connection=connection, missed=missed):
@@ -134,42 +132,6 @@ class Realtime:
                     self._joins.catch_up(session, missed)
             case HttpConnection():
                 self._http(event)
-
-    def _opened(self, connection: ConnectionId, request: Request) -> None:
-        try:
-            asked = handshake.judge(request, self._origins)
-        except ChatError as error:
-            self._reject(connection, error)
-            return
-        if asked.token is None:
-            self._accept(connection, asked, None)
-        else:
-            self._nursery.start_soon(self._verify_and_accept, connection, asked, asked.token)
-
-    async def _verify_and_accept(self, connection: ConnectionId, asked: handshake.Handshake, token: str) -> None:
-        try:
-            identity = await self._authentication.verify(token)
-            self._authentication.check_room_for(identity.user.id)
-        except ChatError as error:
-            self._reject(connection, error)
-        except Exception:
-            _log.exception("handshake_failed", connection=connection)
-            self._reject(connection, ChatError("internal error"))
-        else:
-            self._accept(connection, asked, identity)
-
-    def _accept(self, connection: ConnectionId, asked: handshake.Handshake, identity: Identity | None) -> None:
-        codec = asked.codec
-        if not self._gateway.accept(connection, asked.subprotocol, codec.name):
-            return
-        session = Session(connection, codec, trio.current_time() + self._config.hello_seconds)
-        self._sessions.add(session)
-        if identity is not None:
-            self._authentication.identify(session, identity)
-
-    def _reject(self, connection: ConnectionId, error: ChatError) -> None:
-        """As the HTTP API would."""
-        self._gateway.reject(connection, *error_answer(error))
 
     def _received(self, event: Received) -> None:
         session = self._sessions.of_connection(event.connection)

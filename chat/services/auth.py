@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import structlog
 import trio
 
-from ..domain.errors import Invalid, NotFound, Unauthenticated, Unavailable
+from ..domain.errors import ChatError, Invalid, NotFound, Unauthenticated, Unavailable
 from ..domain.ids import is_id
 from ..domain.users import (
     Identity,
@@ -101,16 +102,34 @@ class Auth:
 
     async def verify(self, access_token: str) -> Identity:
         """Who the token speaks for, if its session is alive; extends the session. Raises: Unauthenticated."""
-        identity = self._tokens.verify(access_token)
-        await self.recheck(identity)
-        return identity
+        [answer] = await self.verify_each([access_token])
+        if isinstance(answer, ChatError):
+            raise answer
+        return answer
+
+    async def verify_each(self, access_tokens: Sequence[str]) -> list[Identity | ChatError]:
+        """The same for many, with an answer for each. Raises: no ChatError."""
+        answers = [self._identity(token) for token in access_tokens]
+        valid = {number: answer for number, answer in enumerate(answers) if isinstance(answer, Identity)}
+        touched = await self._touch_each([identity.session for identity in valid.values()])
+        for (number, identity), session in zip(valid.items(), touched, strict=True):
+            try:
+                await self._check(identity, session)
+            except ChatError as error:
+                answers[number] = error
+        return answers
 
     async def recheck(self, identity: Identity) -> None:
         """Whether a user who was verified before is still signed in; extends the session. Raises: Unauthenticated.
 
         A session that the store has lost is made again, unless the account is banned meanwhile.
         """
-        session = await self._sessions.touch(identity.session)
+        await self._check(identity, await self._sessions.touch(identity.session))
+
+    async def _check(self, identity: Identity, session: Session | Unavailable | None) -> None:
+        """Raises: Unauthenticated, Unavailable. `session` is what the store has said of it."""
+        if isinstance(session, Unavailable):
+            raise session
         if session is None:
             session = await self._sessions.restore(identity.session, identity.user.id)
             if session is not None:
@@ -136,6 +155,18 @@ class Auth:
         """Lets the user sign in again. Raises: NotFound."""
         await self._set_banned(user, False)
         _log.info("user_unbanned", user=user)
+
+    def _identity(self, access_token: str) -> Identity | ChatError:
+        try:
+            return self._tokens.verify(access_token)
+        except Unauthenticated as error:
+            return error
+
+    async def _touch_each(self, sessions: Sequence[SessionId]) -> Sequence[Session | Unavailable | None]:
+        try:
+            return await self._sessions.touch_each(sessions) if sessions else ()
+        except Unavailable as error:
+            return [error] * len(sessions)
 
     async def _proven(self, name: str, password: str) -> User | None:
         """The user of that name, if the password is theirs; takes as long if there is no such user."""

@@ -13,7 +13,7 @@ import trio
 
 from chat.adapters.distributed.redis_client import open_redis
 from chat.adapters.distributed.session_store import RedisSessionStore
-from chat.domain.users import SessionId, User, UserId
+from chat.domain.users import Session, SessionId, User, UserId
 from tests.support.redis_servers import REDIS_KINDS, emptied
 from tests.support.stores import STORES, Stores, StoresFactory, sqlite_stores
 
@@ -166,3 +166,24 @@ async def test_a_session_is_not_revived_by_a_touch_beside_its_revocation(stores:
             nursery.start_soon(stores.sessions.revoke, session.id)
             nursery.start_soon(stores.sessions.touch, session.id)
         assert await stores.sessions.touch(session.id) is None
+
+
+async def test_many_are_touched_in_one_call_and_answered_in_their_order(stores: Stores, user: User) -> None:
+    first, ended, second = [await stores.sessions.create(user.id) for _ in range(3)]
+    await stores.sessions.revoke(ended.id)
+    stores.clock.advance(DAY / 2)
+    asked = [second.id, SessionId("unknown"), ended.id, first.id, second.id]
+    expires = stores.clock.now + DAY
+    extended = [dataclasses.replace(session, expires=expires) for session in (second, first)]
+    assert await stores.sessions.touch_each(asked) == [extended[0], None, None, extended[1], extended[0]]
+    stores.clock.advance(DAY * 0.75)
+    assert await stores.sessions.touch(first.id) is not None
+    assert await stores.sessions.touch_each([]) == []
+
+
+async def test_more_are_touched_than_one_statement_takes(stores: Stores, user: User) -> None:
+    sessions = [(await stores.sessions.create(user.id)).id for _ in range(120)]
+    stores.clock.advance(2 * MINUTE)
+    touched = await stores.sessions.touch_each(sessions)
+    assert [at.id for at in touched if isinstance(at, Session)] == sessions
+    assert {at.expires for at in touched if isinstance(at, Session)} == {stores.clock.now + DAY}

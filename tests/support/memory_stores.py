@@ -155,7 +155,10 @@ class MemoryUserStore:
 
 
 class MemorySessionStore:
+    """`latency` is how long a touch takes; `touched` counts the sessions of each call."""
+
     def __init__(self) -> None:
+        self.touched: list[int] = []
         self.sessions: dict[SessionId, Session] = {}
         self.latency = 0.0
 
@@ -165,7 +168,13 @@ class MemorySessionStore:
         return session
 
     async def touch(self, session: SessionId) -> Session | None:
-        found = self.sessions.get(session)
+        [found] = await self.touch_each([session])
+        assert not isinstance(found, Unavailable)
+        return found
+
+    async def touch_each(self, sessions: Sequence[SessionId]) -> list[Session | Unavailable | None]:
+        self.touched.append(len(sessions))
+        found: list[Session | Unavailable | None] = [self.sessions.get(session) for session in sessions]
         await trio.sleep(self.latency)
         return found
 

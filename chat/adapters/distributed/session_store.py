@@ -10,8 +10,10 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from ...domain.errors import Unavailable
 from ...domain.ids import is_id
 from ...domain.users import Session, SessionId, UserId
 from ..ids import new_secret
@@ -58,15 +60,15 @@ class RedisSessionStore:
         return session
 
     async def touch(self, session: SessionId) -> Session | None:
-        if not _may_exist(session):
-            return None
-        arguments = repr(self._clock()), repr(self._lifetime_seconds), repr(_EXTEND_AFTER_SECONDS)
-        prefix = _user_prefix(session[:_TAG_CHARACTERS])
-        found = await self._redis.ask(ScriptCommand(_TOUCH, [_session_key(session)], prefix, session, *arguments))
-        if found is None:
-            return None
-        user, created, expires = found
-        return Session(session, UserId(user.decode()), float(created), float(expires))
+        [found] = await self.touch_each([session])
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    async def touch_each(self, sessions: Sequence[SessionId]) -> list[Session | Unavailable | None]:
+        asked = [session for session in sessions if _may_exist(session)]
+        found = dict(zip(asked, await self._redis.execute([self._touch(session) for session in asked]), strict=True))
+        return [_session(session, found.get(session)) for session in sessions]
 
     async def restore(self, session: SessionId, user: UserId) -> Session | None:
         if not _may_exist(session) or not session.startswith(_tag_of(user)):
@@ -87,6 +89,11 @@ class RedisSessionStore:
         revoked = await self._redis.ask(ScriptCommand(_REVOKE_USER, [_user_prefix(tag) + safe(user)], *arguments))
         return [SessionId(session.decode()) for session in revoked]
 
+    def _touch(self, session: SessionId) -> ScriptCommand:
+        arguments = repr(self._clock()), repr(self._lifetime_seconds), repr(_EXTEND_AFTER_SECONDS)
+        prefix = _user_prefix(session[:_TAG_CHARACTERS])
+        return ScriptCommand(_TOUCH, [_session_key(session)], prefix, session, *arguments)
+
     def _new(self, session: SessionId, user: UserId) -> Session:
         now = self._clock()
         return Session(session, user, now, now + self._lifetime_seconds)
@@ -96,6 +103,14 @@ class RedisSessionStore:
         times = repr(session.created), repr(session.expires)
         command = ScriptCommand(_CREATE, keys, self._lifetime_ms, session.id, safe(session.user), *times)
         return bool(await self._redis.ask(command))
+
+
+def _session(session: SessionId, reply: Any) -> Session | Unavailable | None:
+    """What the server's reply to a touch says."""
+    if reply is None or isinstance(reply, Unavailable):
+        return reply
+    user, created, expires = reply
+    return Session(session, UserId(user.decode()), float(created), float(expires))
 
 
 def _tag_of(user: UserId) -> str:

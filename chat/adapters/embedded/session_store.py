@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import trio
 
@@ -14,6 +13,7 @@ from ...domain.errors import Unavailable
 from ...domain.users import Session, SessionId, UserId
 from ..ids import new_secret
 from .database import SqliteDatabase
+from .sql import chunks, marks
 
 LIFETIME_SECONDS = 24 * 3600.0
 _EXTEND_AFTER_SECONDS = 60.0
@@ -43,17 +43,25 @@ class SqliteSessionStore:
         return session
 
     async def touch(self, session: SessionId) -> Session | None:
+        [found] = await self.touch_each([session])
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    async def touch_each(self, sessions: Sequence[SessionId]) -> list[Session | Unavailable | None]:
         now = self._clock()
-        found = await self._database.read(functools.partial(_live, session=session, now=now))
+        found = await self._database.read(functools.partial(_live, sessions=sessions, now=now))
         extended = now + self._lifetime_seconds
-        if found is None or extended - found.expires < _EXTEND_AFTER_SECONDS:
-            return found
-        try:
-            if await self._database.write(functools.partial(_extend, session=session, now=now, expires=extended)):
-                return dataclasses.replace(found, expires=extended)
-            return None  # revoked since it was read
-        except Unavailable:
-            return found  # a full disk signs nobody out
+        due = {session for session, at in found.items() if extended - at.expires >= _EXTEND_AFTER_SECONDS}
+        if due:
+            try:
+                kept = await self._database.write(functools.partial(_extend, sessions=due, now=now, expires=extended))
+            except Unavailable:
+                kept = {}  # a full disk signs nobody out
+            else:
+                found = {session: at for session, at in found.items() if session not in due}  # or revoked meanwhile
+            found |= kept
+        return [found.get(session) for session in sessions]
 
     async def restore(self, session: SessionId, user: UserId) -> Session | None:
         await trio.lowlevel.checkpoint()
@@ -76,15 +84,24 @@ def _insert(connection: sqlite3.Connection, session: Session, now: float) -> Non
     )
 
 
-def _live(connection: sqlite3.Connection, session: SessionId, now: float) -> Session | None:
-    query = "SELECT id, user, created, expires FROM sessions WHERE id = ? AND expires > ?"
-    row = connection.execute(query, (session, now)).fetchone()
-    return None if row is None else Session(*row)
+def _live(connection: sqlite3.Connection, sessions: Iterable[SessionId], now: float) -> dict[SessionId, Session]:
+    found: dict[SessionId, Session] = {}
+    for chunk in chunks(sessions):
+        query = f"SELECT id, user, created, expires FROM sessions WHERE id IN ({marks(len(chunk))}) AND expires > ?"
+        found |= {row[0]: Session(*row) for row in connection.execute(query, (*chunk, now))}
+    return found
 
 
-def _extend(connection: sqlite3.Connection, session: SessionId, now: float, expires: float) -> bool:
-    query = "UPDATE sessions SET expires = max(expires, ?) WHERE id = ? AND expires > ?"
-    return connection.execute(query, (expires, session, now)).rowcount > 0
+def _extend(
+    connection: sqlite3.Connection, sessions: Collection[SessionId], now: float, expires: float
+) -> dict[SessionId, Session]:
+    """Those of `sessions` that are still alive, as they are now."""
+    for chunk in chunks(sessions):
+        connection.execute(
+            f"UPDATE sessions SET expires = max(expires, ?) WHERE id IN ({marks(len(chunk))}) AND expires > ?",
+            (expires, *chunk, now),
+        )
+    return _live(connection, sessions, now)
 
 
 def _delete(connection: sqlite3.Connection, session: SessionId, now: float) -> bool:
