@@ -63,6 +63,8 @@ class Publishing:
 
         The session must stay busy until `proceed` is called for it.
         """
+        if commands[0].get("op") != "publish":
+            return False
         try:
             submissions = [_submission(session, command) for command in commands]
             numbers = [fields.command_id(command) for command in commands]
