@@ -114,7 +114,8 @@ class MySqlProcess:
         files = {"datadir": "data", "socket": "socket", "pid-file": "pid", "log-error": "log.err"}
         paths = [f"--{option}={self.directory / name}" for option, name in files.items()]
         command = [*self._flavour.server(), f"--port={self.port}", *paths, *self._flavour.options, *self._options]
-        self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stderr=subprocess.DEVNULL)
+        own = own_temporaries(self.directory)
+        self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stderr=subprocess.DEVNULL, env=own)
 
     def until_ready(self) -> None:
         """Returns when it answers."""
@@ -242,5 +243,16 @@ def _template(flavour: Flavour) -> Path:
     atexit.register(directory.cleanup)
     data = Path(directory.name) / "data"
     command = flavour.initialise(data)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=own_temporaries(data.parent))
+    assert not done.returncode, done.stdout + done.stderr
     return data
+
+
+def own_temporaries(directory: Path) -> dict[str, str]:
+    """The environment in which a server keeps its temporary tables to itself.
+
+    One that starts removes what it takes for the leavings of a crash, from a shared folder those of others, too.
+    """
+    temporaries = directory / "tmp"
+    temporaries.mkdir(exist_ok=True)
+    return {**os.environ, "TMPDIR": str(temporaries)}
