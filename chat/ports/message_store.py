@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..domain.errors import ChatError
+from ..domain.errors import ChatError, Unavailable
 from ..domain.messages import Appended, Message, NewMessage, Position
 from ..domain.rooms import RoomId
 from ..domain.users import UserId
@@ -32,8 +32,11 @@ class MessageStore(Protocol):
     async def top(self, room: RoomId) -> Position:
         """The position of the newest message; seq 0 in an empty room. Raises: NotFound."""
 
-    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
-        """The same for many; rooms that do not exist are left out."""
+    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position | Unavailable]:
+        """The same for many; rooms that do not exist are left out.
+
+        If only a part of the store is away, its rooms are answered with `Unavailable`.
+        """
 
     async def read_after(self, room: RoomId, after: int, limit: int) -> list[Message]:
         """Messages with seq > `after`, oldest first, at most `limit` (1 to 500).

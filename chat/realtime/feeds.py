@@ -152,10 +152,8 @@ class Feeds:
             task_status.started()
             while True:
                 await trio.sleep(self._config.audit_seconds * random.uniform(0.8, 1.2))  # noqa: S311
-                try:
-                    await self._compare(list(self._places))
-                except ChatError as error:
-                    _log.warning("audit_postponed", error=error.code)
+                if unknown := await self._compare(list(self._places)):
+                    _log.warning("audit_postponed", rooms=len(unknown))
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         """Runs `work` beside everything else; a bug in it costs its room, not the node."""
@@ -188,21 +186,27 @@ class Feeds:
 
     async def _compare_surely(self, rooms: Sequence[RoomId]) -> None:
         pause = self._config.hold_seconds
-        while True:
-            try:
-                return await self._compare(rooms)
-            except ChatError as error:
-                _log.warning("compare_postponed", rooms=len(rooms), error=error.code)
-                await trio.sleep(pause)
-                pause = min(2 * pause, self._config.retry_seconds)
+        while rooms := await self._compare(rooms):
+            _log.warning("compare_postponed", rooms=len(rooms))
+            await trio.sleep(pause)
+            pause = min(2 * pause, self._config.retry_seconds)
 
-    async def _compare(self, rooms: Sequence[RoomId]) -> None:
-        """Tells each feed its room's position, a few hundred rooms at a time."""
+    async def _compare(self, rooms: Sequence[RoomId]) -> list[RoomId]:
+        """Tells each feed its room's position, a few hundred rooms at a time; returns those whose nobody knows."""
+        unknown: list[RoomId] = []
         for start in range(0, len(rooms), _TOPS):
-            tops = await self._messages.tops(rooms[start : start + _TOPS])
+            some = rooms[start : start + _TOPS]
+            try:
+                tops = await self._messages.tops(some)
+            except ChatError:
+                unknown += some
+                continue
             for room, position in tops.items():
-                if (feed := self.of(room)) is not None:
+                if isinstance(position, Unavailable):
+                    unknown.append(room)
+                elif (feed := self.of(room)) is not None:
                     feed.compare(position)
+        return unknown
 
 
 async def _guarded(work: Callable[[], Awaitable[None]]) -> None:

@@ -14,7 +14,7 @@ import trio
 from chat.adapters.distributed.mysql_pool import LOCK_WAIT_SECONDS, Session
 from chat.adapters.distributed.mysql_sql import flat, values
 from chat.domain.errors import ChatError, Unavailable
-from chat.domain.messages import Appended, NewMessage
+from chat.domain.messages import Appended, NewMessage, Position
 from chat.domain.rooms import Room
 from chat.domain.users import UserId
 from tests.support.mysql_nodes import AppendCrowd, MySqlNode, mysql_node
@@ -203,7 +203,9 @@ async def _check_stopped(node: MySqlNode, stopped: Room, well: Room, user: UserI
         assert accepted(stored).seq == number + 1
     assert node.shards.primaries["b"].breaker.is_open
     assert not node.shards.primaries["a"].breaker.is_open
-    assert (await node.messages.top(well.id)).seq == 8
+    tops = await node.messages.tops([stopped.id, well.id])
+    assert isinstance(tops[stopped.id], Unavailable)
+    assert tops[well.id] == await node.messages.top(well.id) == Position(well.epoch, 8)
     assert well in await node.rooms.public_rooms(None, 500)
     with pytest.raises(Unavailable):
         await node.messages.top(stopped.id)

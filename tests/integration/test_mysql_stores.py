@@ -170,7 +170,7 @@ async def test_a_room_that_has_moved_is_found_again_by_every_operation(node: MyS
         assert [message.key for message in await node.messages.read_after(room.id, 0, 10)] == ["x"]
 
     async def top() -> None:
-        assert (await node.messages.tops([room.id, stays.id]))[room.id].seq == 1
+        assert (await node.messages.tops([room.id, stays.id])).keys() == {room.id, stays.id}
 
     async def append() -> None:
         messages = [NewMessage(where.id, user, "y", {}) for where in (stays, room)]

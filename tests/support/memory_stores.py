@@ -22,13 +22,15 @@ SESSION_SECONDS = 86_400.0
 class MemoryMessageStore:
     """`is_away` makes it refuse; `latency` is how long an answer takes; `reads` counts what it was asked.
 
-    `slow` are rooms in a lane of their own, and how much longer an append to them takes.
+    `slow` are rooms in a lane of their own, and how much longer an append to them takes. `unknown` are rooms
+    whose position it does not know.
     """
 
     def __init__(self) -> None:
         self.rooms: dict[RoomId, list[Message]] = {}
         self.epochs: dict[RoomId, str] = {}
         self.slow: dict[RoomId, float] = {}
+        self.unknown: set[RoomId] = set()
         self.is_away = False
         self.latency = 0.0
         self.reads: list[tuple[str, Any]] = []
@@ -57,9 +59,10 @@ class MemoryMessageStore:
         await self._answer("top", room)
         return self._top(room)
 
-    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
+    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position | Unavailable]:
         await self._answer("tops", len(rooms))
-        return {room: self._top(room) for room in rooms if room in self.rooms}
+        away = Unavailable("its part of the store is away")
+        return {room: away if room in self.unknown else self._top(room) for room in rooms if room in self.rooms}
 
     async def read_after(self, room: RoomId, after: int, limit: int) -> list[Message]:
         assert 1 <= limit <= 500

@@ -80,7 +80,7 @@ class CachedMessageStore:
     async def top(self, room: RoomId) -> Position:
         return await self._store.top(room)
 
-    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
+    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position | Unavailable]:
         return await self._store.tops(rooms)
 
     async def read_after(self, room: RoomId, after: int, limit: int) -> list[Message]:
@@ -223,7 +223,7 @@ class CachedMessageStore:
         pages = {room: page for room, page in pages.items() if page[0] >= oldest}
         tops = await self._store.tops(list(pages)) if pages else {}
         for room, (_, messages) in pages.items():
-            if (top := tops.get(room)) is not None:
+            if isinstance(top := tops.get(room), Position):
                 await self._cache.fill(room, Run(top.epoch, messages), is_newest=messages[-1].seq == top.seq)
 
 

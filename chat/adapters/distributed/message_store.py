@@ -81,9 +81,9 @@ class MySqlMessageStore:
     async def top(self, room: RoomId) -> Position:
         return await self._shards.on(Kind.ROOMS, room, functools.partial(_top, room=room))
 
-    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
-        found: dict[RoomId, Position] = {}
-        for part in await self._shards.on_each(Kind.ROOMS, rooms, _tops):
+    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position | Unavailable]:
+        found: dict[RoomId, Position | Unavailable] = {}
+        for part in await self._shards.on_each(Kind.ROOMS, rooms, _tops, instead=dict.fromkeys):
             found |= part
         return found
 

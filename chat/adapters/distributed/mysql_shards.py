@@ -23,6 +23,7 @@ from .mysql_server import DEADLINE_SECONDS, MySqlServer
 from .read_routing import Rotation
 from .shard_map import Id, Kind, ShardMap, bucket_of
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _REROUTES = 6
@@ -80,17 +81,26 @@ class MySqlShards:
         work: Callable[[Session, list[Id]], Awaitable[T]],
         *,
         transaction: bool = False,
-    ) -> list[T]:
-        """Runs `work`, which must be idempotent, on every primary that has some of `keys`, with those that it has."""
+        instead: Callable[[list[Id], Unavailable], A] | None = None,
+    ) -> list[T | A]:
+        """Runs `work`, which must be idempotent, on every primary that has some of `keys`, with those that it has.
+
+        `instead` answers for one that is away; without it that is raised.
+        """
         wanted = list(dict.fromkeys(keys))
 
-        async def run(shard: str, part: list[Id]) -> T:
+        async def run(shard: str, part: list[Id]) -> T | A:
             async def on_part(session: Session) -> T:
                 return await work(session, part)
 
-            return await self.primaries[shard].run(on_part, transaction=transaction)
+            try:
+                return await self.primaries[shard].run(on_part, transaction=transaction)
+            except Unavailable as error:
+                if instead is None:
+                    raise
+                return instead(part, error)
 
-        async def attempt() -> list[T]:
+        async def attempt() -> list[T | A]:
             parts = self.map.by_shard(kind, wanted)
             return await gathered(functools.partial(run, *item) for item in parts.items())
 

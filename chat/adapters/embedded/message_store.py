@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import trio
 
-from ...domain.errors import ChatError, Invalid, NotFound
+from ...domain.errors import ChatError, Invalid, NotFound, Unavailable
 from ...domain.messages import Appended, Message, NewMessage, Position
 from ...domain.rooms import RoomId
 from ...domain.users import UserId
@@ -45,13 +45,13 @@ class SqliteMessageStore:
         return ""  # one writer commits everything
 
     async def top(self, room: RoomId) -> Position:
-        found = await self.tops([room])
+        found = await self._tops([room])
         if room not in found:
             raise NotFound("no such room")
         return found[room]
 
-    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
-        return await self._database.read(functools.partial(_tops, rooms=rooms))
+    async def tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position | Unavailable]:
+        return {**await self._tops(rooms)}
 
     async def read_after(self, room: RoomId, after: int, limit: int) -> list[Message]:
         return await self._database.read(functools.partial(_after, room=room, after=after, limit=limit))
@@ -70,6 +70,9 @@ class SqliteMessageStore:
 
     async def mentions_of(self, user: UserId, after: float, limit: int) -> list[tuple[RoomId, int, float]]:
         return await self._database.read(functools.partial(_mentions, user=user, after=after, limit=limit))
+
+    async def _tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
+        return await self._database.read(functools.partial(_tops, rooms=rooms))
 
     def _append_calls(
         self, connection: sqlite3.Connection, calls: Sequence[Sequence[Row]]

@@ -123,6 +123,26 @@ async def test_a_loss_that_the_broker_reports_is_healed_at_once(autojump_clock: 
         assert second.seqs(room.id) == [1, 2, 3]
 
 
+async def test_a_room_whose_position_is_unknown_keeps_no_other_from_healing(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster:
+        alice, room = await pair(cluster)
+        other = await cluster.room(alice)
+        [node] = cluster.nodes
+        peer = await node.enter(alice, room)
+        await peer.ask("join", room=other.id)
+        node.broker.drop, node.broker.chaos = 1.0, random.Random(1)
+        for where in (room, other):
+            await say(peer, where, "a")
+        node.broker.drop, node.broker.chaos = 0.0, None
+        cluster.messages.unknown.add(room.id)
+        node.broker.interrupt()
+        await peer.pushed("message", 1)
+        assert (peer.seqs(room.id), peer.seqs(other.id)) == ([], [1])
+        cluster.messages.unknown.clear()
+        await peer.pushed("message", 2)
+        assert peer.seqs(room.id) == [1]
+
+
 async def test_a_removal_that_was_lost_is_found_when_the_broker_is_back(autojump_clock: MockClock) -> None:
     async with open_cluster(2) as cluster:
         alice, bob = await cluster.user("alice"), await cluster.user("bob")
