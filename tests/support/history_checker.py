@@ -1,50 +1,95 @@
-"""Judges a run by its logs: was anything lost, doubled, reordered, or never really tested?
+"""Judges a run by its logs: was anything lost, doubled, reordered, leaked, or never really tested?
 
 Publishers and receivers write down what they see while it happens, faults and all; at the end the stored
 history of every room is added, and `violations` says in words what must not have been:
 
 - an acknowledged message that is not stored where the acknowledgement said (lost, or moved);
 - two rows for one (room, sender, key), or two acknowledgements of it that differ;
-- a room whose stored numbers are not 1, 2, 3 …, or a row that nobody sent;
+- a room whose stored numbers are not 1, 2, 3 …, or a row that nobody sent, or that says something else;
 - a receiver that saw anything but the next number, unless it was told of a break just before;
 - a receiver that stayed to the end and did not get everything after its start, or got other content than is stored;
 - a message that was sent after another one of its sender was acknowledged, and stored before it;
+- a message that was sent when its reader had been out of the room for longer than news of that may take, or a
+  page of history that was asked for by somebody who was out;
 - too little traffic, or too few faults: such a run proves nothing.
+
+    history = History()
+    history.sends("r1", "ada", "k1", "hello")
+    history.acknowledged("r1", "ada", "k1", 1)
+    bob = history.receiver("bob", "r1", start=0)
+    bob.received(1, "ada", "k1", text="hello")
+    history.stored("r1", [Row(1, "ada", "k1", text="hello")])
+    history.check(min_acked=1)
+
+What a log does not know it leaves out: without epochs, texts and members these are not judged.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+REMOVAL_SECONDS = 1.0
+"""How long a user who was removed from a room may still get what is sent there."""
+_SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A message as the store has it, or as somebody received it."""
+    """A message as the store has it, or as somebody received it; equal if it is the same message."""
 
     seq: int
     sender: str
     key: str
+    epoch: str = ""
+    text: str = ""
+    at: float | None = dataclasses.field(default=None, compare=False)
+    """When it was committed, or received, by the clock of the `History`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gap:
+    """The reader was told that `first` to `last` do not come this way, so that the next is `last` + 1."""
+
+    first: int
+    last: int
+
+
+Entry = Row | Gap | str
+"""What a reader of a room is told. A text stands for a break after which any message may come."""
 
 
 @dataclasses.dataclass(slots=True)
 class Receiver:
-    """What one reader of one room saw. `start` is the position that it joined at."""
+    """What one reader of one room saw: a socket, or a person over many. `start` is the position it joined at."""
 
     name: str
     room: str
     start: int
+    user: str = ""
+    """Whose membership counts."""
     stayed: bool = True
     """Whether it was there to the end, faults apart."""
-    seen: list[Row | str] = dataclasses.field(default_factory=list)
-    """Messages in their order; a text stands for a break that the reader was told of."""
+    seen: list[Entry] = dataclasses.field(default_factory=list)
+    clock: Callable[[], float] = time.monotonic
 
-    def received(self, seq: int, sender: str, key: str) -> None:
-        self.seen.append(Row(seq, sender, key))
+    def received(self, seq: int, sender: str, key: str, *, epoch: str = "", text: str = "") -> None:
+        """A message, as a push."""
+        self.seen.append(Row(seq, sender, key, epoch, text, self.clock()))
+
+    def told_of_gap(self, first: int, last: int) -> None:
+        """These have to be paged; what follows is the next one."""
+        self.seen.append(Gap(first, last))
 
     def told_of_break(self, reason: str) -> None:
         """The reader knows that what follows need not be the next message."""
         self.seen.append(reason)
+
+    def rows(self) -> Iterator[Row]:
+        """The messages alone."""
+        return (entry for entry in self.seen if isinstance(entry, Row))
 
     @property
     def last_seq(self) -> int:
@@ -56,30 +101,58 @@ class Receiver:
 class _Sent:
     floor: int
     """The highest number that the sender had an acknowledgement for in this room when it sent this."""
+    text: str
+    at: float
     seq: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Page:
+    """Messages that a user got on request: a page of the history, or what was missed before a resume."""
+
+    room: str
+    user: str
+    asked: float
+    answered: float
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(slots=True)
+class _Stay:
+    """A user's time in a room: until `ended`, and in effect on every node `effective`."""
+
+    began: float
+    ended: float = math.inf
+    effective: float = math.inf
 
 
 class History:
     """The logs of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.faults = 0
         """How often something was really broken."""
         self.acked = 0
         """Acknowledged messages so far."""
         self.receivers: list[Receiver] = []
+        self._clock = clock
         self._sent: dict[tuple[str, str, str], _Sent] = {}
         self._acked_to: dict[tuple[str, str], int] = {}
         self._stored: dict[str, list[Row]] = {}
+        self._stays: dict[tuple[str, str], list[_Stay]] = {}
+        self._pages: list[_Page] = []
         self._problems: list[str] = []
 
-    def sends(self, room: str, sender: str, key: str) -> None:
-        """A publisher is about to send."""
-        self._sent.setdefault((room, sender, key), _Sent(self._acked_to.get((room, sender), 0)))
+    # What publishers write down
+
+    def sends(self, room: str, sender: str, key: str, text: str = "") -> None:
+        """A publisher is about to send, for the first time or again."""
+        if (room, sender, key) not in self._sent:
+            self._sent[room, sender, key] = _Sent(self._acked_to.get((room, sender), 0), text, self._clock())
 
     def acknowledged(self, room: str, sender: str, key: str, seq: int) -> None:
         """A publisher got its answer."""
-        sent = self._sent.setdefault((room, sender, key), _Sent(0))
+        sent = self._sent.setdefault((room, sender, key), _Sent(0, "", self._clock()))
         if sent.seq not in (None, seq):
             self._problems.append(f"{key} of {sender} in {room} was acknowledged as {sent.seq} and as {seq}")
         if seq <= sent.floor:
@@ -92,14 +165,43 @@ class History:
         """The highest number in `room` that somebody got an answer for."""
         return max((seq for (its_room, _), seq in self._acked_to.items() if its_room == room), default=0)
 
-    def receiver(self, name: str, room: str, start: int) -> Receiver:
+    # What receivers write down
+
+    def receiver(self, name: str, room: str, start: int, user: str = "") -> Receiver:
         """A log for a reader that has just joined at the position `start`."""
-        self.receivers.append(Receiver(name, room, start))
+        self.receivers.append(Receiver(name, room, start, user, clock=self._clock))
         return self.receivers[-1]
+
+    def paged(self, room: str, user: str, asked: float, rows: Iterable[Row]) -> None:
+        """A user got messages that it had asked for at the time `asked`."""
+        self._pages.append(_Page(room, user, asked, self._clock(), tuple(rows)))
+
+    # Who may read, and what is stored
+
+    def entered(self, room: str, user: str) -> None:
+        """A user has become a member, or is about to: earlier is safe. Only users who are told of are judged."""
+        stays = self._stays.setdefault((room, user), [])
+        if not stays or stays[-1].ended < math.inf:
+            stays.append(_Stay(self._clock()))
+
+    def removed(self, room: str, user: str, *, effective: float | None = None) -> None:
+        """The end of a membership is committed; every node must know by `effective`, else a second from now."""
+        now = self._clock()
+        stays = self._stays.setdefault((room, user), [])
+        if stays and stays[-1].ended == math.inf:
+            stays[-1].ended = now
+            stays[-1].effective = now + REMOVAL_SECONDS if effective is None else effective
 
     def stored(self, room: str, rows: Iterable[Row]) -> None:
         """The whole history of a room at the end, as the store gives it."""
         self._stored[room] = list(rows)
+
+    # The verdict
+
+    def check(self, *, min_acked: int = 1, min_faults: int = 0) -> None:
+        """Raises: AssertionError with the first violations, if there are any."""
+        violations = self.violations(min_acked=min_acked, min_faults=min_faults)
+        assert not violations, "\n".join(violations[:_SHOWN])
 
     def violations(self, *, min_acked: int = 1, min_faults: int = 0) -> list[str]:
         """What was wrong; empty if nothing was, and enough happened to tell."""
@@ -113,8 +215,12 @@ class History:
         for room, rows in self._stored.items():
             problems += self._of_store(room, rows)
         problems += self._of_acknowledgements()
+        stored = {room: {row.seq: row for row in rows} for room, rows in self._stored.items()}
         for receiver in self.receivers:
-            problems += self._of_receiver(receiver)
+            problems += _of_order(receiver, stored.get(receiver.room, {}))
+            problems += self._of_leaks(receiver, stored.get(receiver.room, {}))
+        for page in self._pages:
+            problems += self._of_page(page, stored.get(page.room, {}))
         return problems
 
     def _of_store(self, room: str, rows: list[Row]) -> list[str]:
@@ -128,8 +234,11 @@ class History:
             first = seen.setdefault((row.sender, row.key), row.seq)
             if first != row.seq:
                 problems.append(f"{room} has {row.key} of {row.sender} twice, as {first} and {row.seq}")
-            if (room, row.sender, row.key) not in self._sent:
+            sent = self._sent.get((room, row.sender, row.key))
+            if sent is None:
                 problems.append(f"{room} has {row.seq}, {row.key} of {row.sender}, which nobody sent")
+            elif sent.text != row.text:
+                problems.append(f"{room} has {row.seq} as {row.text!r}, but {sent.text!r} was sent")
         return problems
 
     def _of_acknowledgements(self) -> list[str]:
@@ -141,23 +250,59 @@ class History:
                 problems.append(f"{key} of {sender} in {room} was acknowledged as {sent.seq} and is stored as {found}")
         return problems
 
-    def _of_receiver(self, receiver: Receiver) -> list[str]:
+    def _of_leaks(self, receiver: Receiver, stored: dict[int, Row]) -> list[str]:
+        """Pushes that were committed, or at least sent, when the reader had long been out."""
+        stays = self._stays.get((receiver.room, receiver.user))
+        if stays is None:
+            return []
         problems = []
-        who = f"{receiver.name} in {receiver.room}"
-        rows = {row.seq: row for row in self._stored.get(receiver.room, [])}
-        expected: int | None = receiver.start + 1
-        got = set()
-        for entry in receiver.seen:
-            if isinstance(entry, str):
-                expected = None
-                continue
-            if expected not in (None, entry.seq):
-                problems.append(f"{who} got {entry.seq} where {expected} was due")
-            if rows.get(entry.seq) != entry:
-                problems.append(f"{who} got {entry}, but {rows.get(entry.seq)} is stored")
-            expected = entry.seq + 1
-            got.add(entry.seq)
-        missing = {seq for seq in rows if seq > receiver.start} - got
-        if receiver.stayed and missing:
-            problems.append(f"{who} stayed to the end and never got {len(missing)}, the first being {min(missing)}")
+        for row in receiver.rows():
+            sent = self._sent.get((receiver.room, row.sender, row.key))
+            committed = stored[row.seq].at if row.seq in stored else None
+            since = committed if committed is not None else sent.at if sent is not None else -math.inf
+            received = row.at if row.at is not None else math.inf
+            if not any(stay.began <= received and since <= stay.effective for stay in stays):
+                problems.append(f"{receiver.name} in {receiver.room} got {row.seq}, which was sent after the removal")
         return problems
+
+    def _of_page(self, page: _Page, stored: dict[int, Row]) -> list[str]:
+        problems = [
+            f"{page.user} read {row} in {page.room}, but {stored.get(row.seq)} is stored"
+            for row in page.rows
+            if stored.get(row.seq) != row
+        ]
+        stays = self._stays.get((page.room, page.user))
+        if (
+            page.rows
+            and stays is not None
+            and not any(stay.began <= page.answered and page.asked <= stay.ended for stay in stays)
+        ):
+            problems.append(f"{page.user} read {page.rows[0].seq} and on in {page.room}, asked for after the removal")
+        return problems
+
+
+def _of_order(receiver: Receiver, stored: dict[int, Row]) -> list[str]:
+    """One by one, unless told otherwise; the right ones; and to the end, if it stayed."""
+    problems = []
+    who = f"{receiver.name} in {receiver.room}"
+    expected: int | None = receiver.start + 1
+    got = set()
+    for entry in receiver.seen:
+        match entry:
+            case str():
+                expected = None
+            case Gap(first, last):
+                if expected is not None and not first <= expected <= last + 1:
+                    problems.append(f"{who} was told of a gap from {first} to {last} where {expected} was due")
+                expected = last + 1
+            case Row(seq):
+                if expected not in (None, seq):
+                    problems.append(f"{who} got {seq} where {expected} was due")
+                if stored.get(seq) != entry:
+                    problems.append(f"{who} got {entry}, but {stored.get(seq)} is stored")
+                expected = seq + 1
+                got.add(seq)
+    missing = {seq for seq in stored if seq > receiver.start} - got
+    if receiver.stayed and missing:
+        problems.append(f"{who} stayed to the end and never got {len(missing)}, the first being {min(missing)}")
+    return problems

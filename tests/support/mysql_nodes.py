@@ -100,8 +100,9 @@ class AppendCrowd:
                 return
             room = self._rooms[(sender + number) % len(self._rooms)].id
             key = f"{sender}-{number}"
-            self.history.sends(room, f"{sender}", key)
-            answer = await self._append(node, NewMessage(room, user, key, {"text": "x" * 200}))
+            text = f"{key} {'x' * 200}"
+            self.history.sends(room, f"{sender}", key, text)
+            answer = await self._append(node, NewMessage(room, user, key, {"text": text}))
             self.history.acknowledged(room, f"{sender}", key, answer.seq)
             async with self._progress:
                 self._progress.notify_all()
@@ -126,8 +127,9 @@ class AppendCrowd:
                 page = await self._nodes[-1].messages.read_after(room, len(rows), 500)
                 for message in page:
                     sender, _, _ = message.key.partition("-")
-                    rows.append(Row(message.seq, sender, message.key))
-                    receiver.received(message.seq, sender, message.key)
+                    text = message.body["text"]
+                    rows.append(Row(message.seq, sender, message.key, text=text))
+                    receiver.received(message.seq, sender, message.key, text=text)
                 if complete and not page:
                     self.history.stored(room, rows)
                     return

@@ -64,7 +64,7 @@ class Crowd:
         async for event in room.events():
             match event:
                 case Message():
-                    receiver.received(event.seq, event.user, event.key)
+                    receiver.received(event.seq, event.user, event.key, text=event.text)
                 case Missed() | Unrecovered():
                     receiver.told_of_break(repr(event))
             await self._notify()
@@ -74,8 +74,9 @@ class Crowd:
         self._speaking += 1
         while not self._stopping:
             key = str(uuid.uuid4())
-            self.history.sends(room.id, sender, key)
-            published = await room.publish({"text": "x" * 100}, key=key)
+            text = f"{key} {'x' * 60}"
+            self.history.sends(room.id, sender, key, text)
+            published = await room.publish({"text": text}, key=key)
             self.history.acknowledged(room.id, sender, key, published.seq)
             await self._notify()
         self._speaking -= 1
@@ -133,6 +134,6 @@ async def stored_rows(room: Room) -> list[Row]:
     rows: list[Row] = []
     while True:
         page = await room.history(after=rows[-1].seq if rows else 0, limit=200)
-        rows += [Row(message.seq, message.user, message.key) for message in page.messages]
+        rows += [Row(message.seq, message.user, message.key, text=message.text) for message in page.messages]
         if not page.more:
             return rows

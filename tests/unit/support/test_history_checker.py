@@ -6,23 +6,36 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.history_checker import History, Receiver, Row
+from tests.support.clocks import ManualClock
+from tests.support.history_checker import Gap, History, Receiver, Row
 
-ROWS = [Row(1, "ada", "a1"), Row(2, "bob", "b1"), Row(3, "ada", "a2"), Row(4, "ada", "a3")]
+ROWS = [
+    Row(1, "ada", "a1", "e1", "one"),
+    Row(2, "bob", "b1", "e1", "two"),
+    Row(3, "ada", "a2", "e1", "three"),
+    Row(4, "ada", "a3", "e1", "four"),
+]
 
 
-def honest() -> tuple[History, Receiver]:
+def get(receiver: Receiver, *rows: Row) -> None:
+    for row in rows:
+        receiver.received(row.seq, row.sender, row.key, epoch=row.epoch, text=row.text)
+
+
+def honest(clock: ManualClock | None = None) -> tuple[History, Receiver]:
     """Ada and Bob in one room, heard by Eve from the second message on; a3 was stored, its answer lost."""
-    history = History()
+    clock = clock or ManualClock()
+    history = History(clock)
     history.faults = 2
+    history.entered("r", "eve")
     for row in ROWS:
-        history.sends("r", row.sender, row.key)
+        history.sends("r", row.sender, row.key, row.text)
         if row.key != "a3":
             history.acknowledged("r", row.sender, row.key, row.seq)
     history.sends("r", "bob", "never arrived")
-    receiver = history.receiver("eve", "r", start=1)
-    for row in ROWS[1:]:
-        receiver.received(row.seq, row.sender, row.key)
+    receiver = history.receiver("eve", "r", start=1, user="eve")
+    get(receiver, *ROWS[1:])
+    history.paged("r", "eve", clock(), ROWS[:2])
     history.stored("r", ROWS)
     return history, receiver
 
@@ -41,8 +54,9 @@ def lose_room(history: History, receiver: Receiver) -> None:
 
 
 def store_twice(history: History, receiver: Receiver) -> None:
-    history.stored("r", [*ROWS, Row(5, "ada", "a1")])
-    receiver.received(5, "ada", "a1")
+    again = Row(5, "ada", "a1", "e1", "one")
+    history.stored("r", [*ROWS, again])
+    get(receiver, again)
 
 
 def answer_differently(history: History, receiver: Receiver) -> None:
@@ -82,8 +96,32 @@ def lose_behind_a_break(history: History, receiver: Receiver) -> None:
     receiver.seen[1] = "gap"
 
 
+def confuse(history: History, receiver: Receiver) -> None:
+    receiver.seen[0] = Row(2, "bob", "b9", "e1", "two")
+
+
 def falsify(history: History, receiver: Receiver) -> None:
-    receiver.seen[0] = Row(2, "bob", "b9")
+    receiver.seen[0] = Row(2, "bob", "b1", "e1", "too")
+
+
+def mistake_the_epoch(history: History, receiver: Receiver) -> None:
+    receiver.seen[0] = Row(2, "bob", "b1", "e0", "two")
+
+
+def store_something_else(history: History, receiver: Receiver) -> None:
+    history.stored("r", [Row(1, "ada", "a1", "e1", "won"), *ROWS[1:]])
+
+
+def tell_of_too_small_a_gap(history: History, receiver: Receiver) -> None:
+    receiver.seen[0:2] = [Gap(2, 2)]
+
+
+def tell_of_a_gap_too_late(history: History, receiver: Receiver) -> None:
+    receiver.seen[0:2] = [Gap(3, 3)]
+
+
+def show_a_false_page(history: History, receiver: Receiver) -> None:
+    history.paged("r", "eve", 0.0, [Row(1, "ada", "a1", "e1", "won")])
 
 
 def overtake(history: History, receiver: Receiver) -> None:
@@ -91,8 +129,7 @@ def overtake(history: History, receiver: Receiver) -> None:
     for row in reversed(fresh):
         history.sends("r", row.sender, row.key)
         history.acknowledged("r", row.sender, row.key, row.seq)
-    for row in fresh:
-        receiver.received(row.seq, row.sender, row.key)
+    get(receiver, *fresh)
     history.stored("r", [*ROWS, *fresh])
 
 
@@ -127,7 +164,13 @@ def test_an_honest_run_is_acquitted() -> None:
         (start_late, "got 3 where 2 was due"),
         (stop_early, "never got 1, the first being 4"),
         (lose_behind_a_break, "never got 1, the first being 3"),
-        (falsify, "key='b1') is stored"),
+        (confuse, "key='b1', epoch='e1', text='two', at=None) is stored"),
+        (falsify, "text='two', at=None) is stored"),
+        (mistake_the_epoch, "epoch='e1', text='two', at=None) is stored"),
+        (store_something_else, "r has 1 as 'won', but 'one' was sent"),
+        (tell_of_too_small_a_gap, "got 4 where 3 was due"),
+        (tell_of_a_gap_too_late, "was told of a gap from 3 to 3 where 2 was due"),
+        (show_a_false_page, "eve read Row(seq=1, sender='ada', key='a1', epoch='e1', text='won', at=None) in r"),
         (overtake, "late of bob in r is 5, but was sent after the answer 6"),
         (break_nothing, "too few faults: 1"),
         (hear_nothing, "nobody received"),
@@ -157,3 +200,95 @@ def test_one_who_left_need_not_have_got_everything() -> None:
     del receiver.seen[-1]
     receiver.stayed = False
     assert history.violations() == []
+
+
+def test_a_gap_that_was_told_and_paged_is_in_order() -> None:
+    history, receiver = honest()
+    receiver.seen[:] = [Gap(2, 3), ROWS[3], "paged", ROWS[1], ROWS[2]]
+    assert history.violations() == []
+
+
+# --- members ---
+
+
+def post_and_push(history: History, receiver: Receiver) -> None:
+    """One more message, which the receiver gets."""
+    row = Row(5, "bob", "b2", "e1", "five")
+    history.sends("r", row.sender, row.key, row.text)
+    history.stored("r", [*ROWS, row])
+    get(receiver, row)
+
+
+def test_who_was_removed_gets_nothing_that_is_sent_a_second_later() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    history.removed("r", "eve")
+    clock.advance(1.1)
+    post_and_push(history, receiver)
+    assert history.violations() == ["eve in r got 5, which was sent after the removal"]
+
+
+def test_what_is_sent_within_a_second_may_still_arrive_later() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    history.removed("r", "eve")
+    clock.advance(0.9)
+    history.sends("r", "bob", "b2", "five")
+    clock.advance(60)
+    post_and_push(history, receiver)
+    assert history.violations() == []
+
+
+def test_it_is_the_commit_that_counts_if_it_is_known() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    history.sends("r", "bob", "b2", "five")
+    history.removed("r", "eve")
+    clock.advance(60)
+    post_and_push(history, receiver)
+    assert history.violations() == []
+    history.stored("r", [*ROWS, Row(5, "bob", "b2", "e1", "five", at=clock.now - 10)])
+    assert history.violations() == ["eve in r got 5, which was sent after the removal"]
+
+
+def test_who_is_let_in_again_may_have_everything() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    history.removed("r", "eve")
+    clock.advance(60)
+    history.sends("r", "bob", "b2", "five")
+    clock.advance(60)
+    history.entered("r", "eve")
+    post_and_push(history, receiver)
+    history.paged("r", "eve", clock.now, ROWS)
+    assert history.violations() == []
+
+
+def test_who_was_removed_reads_no_history() -> None:
+    clock = ManualClock()
+    history, _ = honest(clock)
+    history.removed("r", "eve")
+    clock.advance(0.1)
+    history.paged("r", "eve", clock.now, ROWS[:1])
+    history.paged("r", "eve", clock.now, [])
+    clock.advance(0.1)
+    history.entered("r", "eve")
+    assert history.violations() == ["eve read 1 and on in r, asked for after the removal"]
+
+
+def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
+    clock = ManualClock()
+    history, _ = honest(clock)
+    asked = clock.now
+    clock.advance(0.1)
+    history.removed("r", "eve")
+    history.paged("r", "eve", asked, ROWS)
+    assert history.violations() == []
+
+
+def test_a_run_with_violations_fails_by_their_names() -> None:
+    history, receiver = honest()
+    history.check(min_acked=3, min_faults=2)
+    skip(history, receiver)
+    with pytest.raises(AssertionError, match="got 4 where 3 was due"):
+        history.check()
