@@ -20,6 +20,7 @@ from gateway_core.gateway import (
     Received,
 )
 
+from ..domain.messages import Position
 from ..domain.rooms import Role
 from ..domain.users import SessionId, UserId
 from ..ports.broker import Broker, Delivery, Resumed
@@ -194,6 +195,8 @@ class Realtime:
         match event:
             case events.Posted():
                 feed.posted(event, size)
+            case events.Reached():
+                feed.compare(Position(event.epoch, event.seq))
             case events.Edited() | events.Deleted():
                 feed.changed(event)
             case events.PresenceChanged():

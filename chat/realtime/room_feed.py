@@ -106,6 +106,8 @@ class RoomFeed:
         held, self._early = self._early, {}
         for event, size in held.values():
             self.posted(event, size)
+        if self._behind:
+            self._heal_soon()
 
     def close(self) -> None:
         """Ends all work for the room; the feed is not used again."""
@@ -154,8 +156,8 @@ class RoomFeed:
     def compare(self, position: Position) -> None:
         """What the store said a moment ago: a feed that is behind it fetches what it lacks."""
         if not self._open:
-            return
-        if position.epoch != self.backlog.epoch:
+            self._top = max(self._top, position.seq)
+        elif position.epoch != self.backlog.epoch:
             self._doubt_epoch()
         elif position.seq > self.backlog.seq:
             self._top = max(self._top, position.seq)

@@ -58,6 +58,14 @@ class Deleted(_Event, frozen=True, tag="deleted"):
     """Who deleted."""
 
 
+class Reached(_Event, frozen=True, tag="reached"):
+    """The room has a message at `seq`, of which not everybody may have heard: who lacks it asks the store."""
+
+    room: str
+    epoch: str
+    seq: int
+
+
 class PresenceChanged(_Event, frozen=True, tag="presence"):
     """Users came online or went offline; `online` counts all. (id, name) pairs, left out in large rooms."""
 
@@ -103,7 +111,7 @@ class UserBanned(_Event, frozen=True, tag="banned"):
     user: str
 
 
-RoomEvent = Posted | Edited | Deleted | PresenceChanged | Typing | MarkRaised | MemberChanged
+RoomEvent = Posted | Reached | Edited | Deleted | PresenceChanged | Typing | MarkRaised | MemberChanged
 ControlEvent = SessionRevoked | UserBanned
 
 _encoder = msgspec.msgpack.Encoder()

@@ -156,10 +156,23 @@ def _refusal(role: Role) -> ChatError | None:
 _POSTERS = frozenset(role for role in Role if _refusal(role) is None)
 
 
-def _announcements(submissions: Sequence[Submission], stored: Sequence[Appended | ChatError]) -> list[events.Posted]:
-    """An event for each post that is new; a duplicate was announced when it was."""
+def _announcements(
+    submissions: Sequence[Submission], stored: Sequence[Appended | ChatError]
+) -> list[events.Posted | events.Reached]:
+    """An event for each post that has a place."""
     return [
-        events.Posted(post.room, at.epoch, at.seq, at.ts, who.user.id, who.user.name, post.key, post.body)
-        for (who, post, _), at in zip(submissions, stored, strict=True)
-        if isinstance(at, Appended) and not at.duplicate
+        _announcement(submission, at)
+        for submission, at in zip(submissions, stored, strict=True)
+        if isinstance(at, Appended)
     ]
+
+
+def _announcement(submission: Submission, at: Appended) -> events.Posted | events.Reached:
+    """Of a retry only the position is told, as the first try may have been committed without being told.
+
+    Not its body: the message may have been changed since, and a client may send another one with the same key.
+    """
+    who, post, _ = submission
+    if at.duplicate:
+        return events.Reached(post.room, at.epoch, at.seq)
+    return events.Posted(post.room, at.epoch, at.seq, at.ts, who.user.id, who.user.name, post.key, post.body)

@@ -147,9 +147,9 @@ class Cluster:
         return self.tokens.issue(who.user, who.session)[0]
 
 
-def memory_ports() -> Ports:
+def memory_ports(messages: MemoryMessageStore | None = None) -> Ports:
     """Stores without files and threads."""
-    messages, users = MemoryMessageStore(), MemoryUserStore()
+    messages, users = messages or MemoryMessageStore(), MemoryUserStore()
     return Ports(messages, MemoryRoomStore(messages, users), users, MemorySessionStore())
 
 

@@ -310,6 +310,16 @@ async def test_the_audit_finds_a_silent_loss_and_a_new_epoch(autojump_clock: Moc
     assert scene.peer.maps[-1] == {"push": "gap", "room": ROOM, "epoch": "e2", "from": 1, "to": 2}
 
 
+async def test_what_is_known_of_a_room_before_it_is_open_is_fetched_then(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    scene = Scene(nursery, stored=10)
+    scene.feed.compare(Position("e1", 10))
+    scene.feed.open(Position("e1", 8), online=1)
+    await settle()
+    assert scene.seqs == [9, 10]
+
+
 # Encoding
 
 

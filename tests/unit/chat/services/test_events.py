@@ -25,6 +25,7 @@ EVERY: list[events.RoomEvent | events.ControlEvent] = [
     events.MemberChanged("r", "u", "member"),
     events.SessionRevoked("s"),
     events.UserBanned("u"),
+    events.Reached("r", "e", 7),
 ]
 
 
