@@ -47,6 +47,16 @@ async def unban_user(arguments: argparse.Namespace, ports: Ports, services: Serv
     await services.auth.unban((await _user(ports, arguments.name)).id)
 
 
+async def promote_user(arguments: argparse.Namespace, ports: Ports, services: Services) -> None:
+    """Makes the user an administrator, who may see and end everything."""
+    await ports.users.set_admin((await _user(ports, arguments.name)).id, True)
+
+
+async def demote_user(arguments: argparse.Namespace, ports: Ports, services: Services) -> None:
+    """Takes the administrator's role away."""
+    await ports.users.set_admin((await _user(ports, arguments.name)).id, False)
+
+
 async def create_room(arguments: argparse.Namespace, ports: Ports, services: Services) -> None:
     """Makes a room and prints its id."""
     owner = await _user(ports, arguments.owner)
@@ -81,6 +91,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         ("passwd", set_password),
         ("ban", ban_user),
         ("unban", unban_user),
+        ("promote", promote_user),
+        ("demote", demote_user),
     ):
         _add(users, name, command).add_argument("name", metavar="NAME")
 

@@ -6,7 +6,7 @@ import dataclasses
 import unicodedata
 from typing import NewType
 
-from .errors import Invalid
+from .errors import Forbidden, Invalid
 
 UserId = NewType("UserId", str)
 SessionId = NewType("SessionId", str)
@@ -28,6 +28,17 @@ class User:
 
     id: UserId
     name: str
+    admin: bool = False
+    """Whether it may operate the installation. An identity made from an access token does not say so: the
+    account does, at every use."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """A user as operators see them."""
+
+    user: User
+    banned: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +58,12 @@ class Identity:
     user: User
     session: SessionId
     expires: float
+
+
+def check_operator(user: User) -> None:
+    """Decides whether `user` may operate the installation: see all, ban, remove. Raises: Forbidden."""
+    if not user.admin:
+        raise Forbidden("this is for administrators")
 
 
 def fold_name(name: str) -> str:

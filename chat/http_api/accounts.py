@@ -7,7 +7,7 @@ import time
 from ..domain.errors import Unauthenticated
 from ..services import SignedIn
 from .routing import Access, Call, Endpoint
-from .views import Credentials, Registered, TokenAnswer, UserAnswer, UserQuery, UserView
+from .views import Credentials, OwnView, Registered, TokenAnswer, UserAnswer, UserQuery, UserView
 
 
 async def register(call: Call, body: Credentials) -> Registered:
@@ -48,7 +48,7 @@ async def find_user(call: Call, query: UserQuery) -> UserAnswer:
 
 def _signed_in(call: Call, signed_in: SignedIn) -> TokenAnswer:
     call.set_cookie(signed_in.session.id, signed_in.session.expires - time.time())
-    return TokenAnswer(signed_in.access_token, int(signed_in.expires_in), UserView.of(signed_in.user))
+    return TokenAnswer(signed_in.access_token, int(signed_in.expires_in), OwnView.of(signed_in.user))
 
 
 ENDPOINTS = [

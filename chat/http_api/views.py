@@ -75,6 +75,18 @@ class UserView(msgspec.Struct, frozen=True):
         return cls(user.id, user.name)
 
 
+class OwnView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Oneself. `admin` is there for administrators only."""
+
+    id: str
+    name: str
+    admin: bool = False
+
+    @classmethod
+    def of(cls, user: User) -> OwnView:
+        return cls(user.id, user.name, user.admin)
+
+
 class Registered(msgspec.Struct, frozen=True):
     """The account that was made; it is not signed in yet."""
 
@@ -98,7 +110,7 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
     access_token: str
     expires_in: int
-    user: UserView
+    user: OwnView
 
 
 class RoomView(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -44,5 +44,12 @@ class RoomStore(Protocol):
     async def public_rooms(self, after: RoomId | None, limit: int) -> list[Room]:
         """By id, at most `limit` (1 to 500) with id > `after`."""
 
+    async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
+        """Public and private rooms whose name begins with `prefix`, in any case, by name and then by id.
+
+        At most `limit` (1 to 500), behind the room `after`. Those of a shard that is away are left out.
+        Raises: NotFound if there is no room `after`.
+        """
+
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         """Raises each member's mark to at most the room's top, never lowers it; returns the marks as they are now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..domain.users import User, UserId
+from ..domain.users import Account, User, UserId
 
 
 class UserStore(Protocol):
@@ -28,3 +28,13 @@ class UserStore(Protocol):
 
     async def set_banned(self, user: UserId, banned: bool) -> None:
         """A banned user cannot sign in. Raises: NotFound."""
+
+    async def set_admin(self, user: UserId, admin: bool) -> None:
+        """Lets the user operate the installation, or no more. Raises: NotFound."""
+
+    async def search(self, prefix: str, after: UserId | None, limit: int) -> list[Account]:
+        """Accounts whose folded name begins with `prefix`, folded, in the order of folded names.
+
+        At most `limit` (1 to 500), behind the account `after`. Those of a shard that is away are left out.
+        Raises: NotFound if there is no account `after`.
+        """

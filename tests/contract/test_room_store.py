@@ -84,6 +84,32 @@ async def test_public_rooms_are_listed_in_pages(stores: Stores, owner: User) -> 
     assert first + rest == sorted(rooms, key=lambda room: room.id)
 
 
+async def test_rooms_are_found_by_the_beginning_of_their_name_in_any_case(stores: Stores, owner: User) -> None:
+    names = ("Übung", "übrig", "Uhr", "u%", "u_", "uhu")
+    rooms = {name: await stores.new_room(owner, name=name) for name in names}
+    private = await stores.new_room(owner, RoomKind.PRIVATE, "Uhrwerk")
+    await stores.rooms.direct(owner.id, (await stores.new_user()).id)
+    assert await stores.rooms.search("ÜB", None, 10) == [rooms["übrig"], rooms["Übung"]]
+    assert await stores.rooms.search("uhr", None, 10) == [rooms["Uhr"], private]
+    assert await stores.rooms.search("U%", None, 10) == [rooms["u%"]]
+    assert await stores.rooms.search("none", None, 10) == []
+    found = [room.name for room in await stores.rooms.search("", None, 10)]
+    assert found == ["u%", "u_", "Uhr", "Uhrwerk", "uhu", "übrig", "Übung"]
+
+
+async def test_found_rooms_are_read_page_by_page(stores: Stores, owner: User) -> None:
+    for number in range(24):
+        await stores.new_room(owner, name="Tea" if number % 2 else "tea room")
+    seen: list[Room] = []
+    while page := await stores.rooms.search("tea", seen[-1].id if seen else None, 5):
+        assert len(page) <= 5
+        seen += page
+    assert len(seen) == 24
+    assert seen == sorted(seen, key=lambda room: (room.name.lower(), room.id))
+    with pytest.raises(NotFound):
+        await stores.rooms.search("tea", NOWHERE, 5)
+
+
 # --- direct rooms ---
 
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from chat.domain.errors import Conflict, NotFound
-from chat.domain.users import User, UserId
+from chat.domain.users import Account, User, UserId
 from tests.support.stores import SHARDED_STORES, Stores
 
 NOBODY = UserId("nobody")
@@ -83,6 +83,47 @@ async def test_an_account_that_does_not_exist_is_not_found(stores: Stores) -> No
         stores.users.user(NOBODY),
         stores.users.set_password_hash(NOBODY, "hash"),
         stores.users.set_banned(NOBODY, True),
+        stores.users.set_admin(NOBODY, True),
+        stores.users.search("", NOBODY, 10),
     ):
         with pytest.raises(NotFound):
             await refused
+
+
+async def test_an_administrator_is_one_until_the_role_is_taken_away(stores: Stores) -> None:
+    user = await stores.new_user("anna")
+    assert not user.admin
+    for admin in (True, True, False):
+        await stores.users.set_admin(user.id, admin)
+        expected = User(user.id, "anna", admin)
+        assert await stores.users.user(user.id) == expected
+        assert await stores.users.by_name("anna") == (expected, "hash", False)
+
+
+async def test_accounts_are_found_by_the_beginning_of_their_name_in_any_spelling(stores: Stores) -> None:
+    users = {name: await stores.new_user(name) for name in ("Änna", "änne", "anna", "bob", "B_b", "b%", "Straße")}
+    await stores.users.set_banned(users["änne"].id, True)
+    await stores.users.set_admin(users["Änna"].id, True)
+
+    async def found(prefix: str) -> list[str]:
+        return [account.user.name for account in await stores.users.search(prefix, None, 10)]
+
+    assert await stores.users.search("ÄN", None, 10) == [
+        Account(User(users["Änna"].id, "Änna", admin=True), banned=False),
+        Account(users["änne"], banned=True),
+    ]
+    assert await found("STRASS") == ["Straße"]
+    assert await found("b%") == ["b%"]
+    assert await found("b_") == ["B_b"]
+    assert await found("nobody") == []
+    assert await found("") == ["anna", "b%", "B_b", "bob", "Straße", "Änna", "änne"]
+
+
+async def test_accounts_are_read_page_by_page(stores: Stores) -> None:
+    users = [await stores.new_user(f"{first}{number:02}") for first in "xy" for number in range(20)]
+    seen: list[UserId] = []
+    while page := await stores.users.search("x", seen[-1] if seen else None, 7):
+        assert len(page) <= 7
+        seen += [account.user.id for account in page]
+    assert seen == [user.id for user in users[:20]]
+    assert await stores.users.search("x", users[-1].id, 7) == []

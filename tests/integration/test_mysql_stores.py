@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
+from chat.adapters.distributed.migrate import migrate_schema
 from chat.adapters.distributed.mysql_pool import Session
 from chat.adapters.distributed.room_store import STALE_AFTER_SECONDS, MySqlRoomStore
+from chat.adapters.distributed.schema import MIGRATIONS
 from chat.adapters.distributed.shard_map import Bucket, Kind, bucket_of
 from chat.domain.errors import ChatError, Conflict, Invalid, NotFound
 from chat.domain.messages import NewMessage
@@ -47,6 +49,21 @@ async def node() -> AsyncIterator[MySqlNode]:
     with trio.fail_after(DEADLINE_SECONDS):
         async with mysql_node(empty_databases("one", "two")) as node:
             yield node
+
+
+# --- the schema ---
+
+
+async def test_a_migration_that_was_interrupted_runs_again(node: MySqlNode) -> None:
+    before = await node.rooms.create("Ältere", RoomKind.PRIVATE, await node.new_user())
+    for server in node.shards.primaries.values():
+        await server.run(_forget_newest_migration)
+        assert await server.run(migrate_schema) == len(MIGRATIONS)
+    assert await node.rooms.search("äl", None, 10) == [before]
+
+
+async def _forget_newest_migration(session: Session) -> None:
+    await session.execute("DELETE FROM migrations WHERE number = %s", (len(MIGRATIONS),))
 
 
 # --- texts ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import secrets
 import time
@@ -14,7 +15,7 @@ import trio
 from chat.domain.errors import ChatError, Conflict, NotFound, Unavailable
 from chat.domain.messages import Appended, Message, NewMessage, Position
 from chat.domain.rooms import Member, Role, Room, RoomId, RoomKind
-from chat.domain.users import Session, SessionId, User, UserId, fold_name
+from chat.domain.users import Account, Session, SessionId, User, UserId, fold_name
 
 SESSION_SECONDS = 86_400.0
 
@@ -156,6 +157,12 @@ class MemoryUserStore:
     async def set_banned(self, user: UserId, banned: bool) -> None:
         await self.user(user)
 
+    async def set_admin(self, user: UserId, admin: bool) -> None:
+        self.users[user] = dataclasses.replace(await self.user(user), admin=admin)
+
+    async def search(self, prefix: str, after: UserId | None, limit: int) -> list[Account]:
+        return []
+
 
 class MemorySessionStore:
     """`latency` is how long a touch takes; `touched` counts the sessions of each call."""
@@ -250,6 +257,9 @@ class MemoryRoomStore:
         return []
 
     async def public_rooms(self, after: RoomId | None, limit: int) -> list[Room]:
+        return []
+
+    async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
         return []
 
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:

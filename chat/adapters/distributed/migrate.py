@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from asyncmy.errors import MySQLError
+
 from .errors import ShardsUnusable
+from .mysql_errors import DUPLICATE_COLUMN, code_of
 from .mysql_pool import Session
 from .mysql_sql import chunks, flat, values
 from .schema import MIGRATIONS, VERSION_TABLE
@@ -64,11 +67,20 @@ async def migrate_schema(session: Session) -> int:
             await session.execute(VERSION_TABLE)
         for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             for statement in statements:
-                await session.execute(statement)
+                await _execute(session, statement)
             await session.execute("INSERT INTO migrations (number) VALUES (%s)", [number])
         return max(version, len(MIGRATIONS))
     finally:
         await session.rows("SELECT RELEASE_LOCK(CONCAT('chat-gateway ', DATABASE()))")
+
+
+async def _execute(session: Session, statement: str) -> None:
+    """Twice is once: an ALTER whose column is there already was carried out as a whole."""
+    try:
+        await session.execute(statement)
+    except MySQLError as error:
+        if code_of(error) != DUPLICATE_COLUMN:
+            raise
 
 
 async def _version(session: Session) -> int:

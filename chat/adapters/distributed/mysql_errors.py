@@ -58,6 +58,7 @@ _VERDICTS = {
 _BY_CODE: dict[int | None, Verdict] = {code: verdict for verdict, codes in _VERDICTS.items() for code in codes}
 
 DUPLICATE_KEY = 1062
+DUPLICATE_COLUMN = 1060
 
 
 def code_of(error: BaseException) -> int | None:

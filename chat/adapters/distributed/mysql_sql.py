@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+LAST_CHARACTER = "\U0010ffff"
+"""What begins with a prefix lies between the prefix and the prefix with this behind it."""
 MAX_LIMIT = 500
 _MAX_INTEGER = 2**63 - 1
 _ROWS_PER_STATEMENT = 500

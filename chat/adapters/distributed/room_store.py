@@ -21,7 +21,7 @@ from ..ids import new_epoch, new_id
 from .mysql_errors import DUPLICATE_KEY, code_of
 from .mysql_pool import Session
 from .mysql_shards import MySqlShards
-from .mysql_sql import bounded_limit, chunks, flat, marks, table, values
+from .mysql_sql import LAST_CHARACTER, bounded_limit, chunks, flat, marks, table, values
 from .shard_map import Kind
 from .user_store import names_of
 
@@ -95,6 +95,13 @@ class MySqlRoomStore:
         """Rooms of a shard that is away are left out, so that all others can still be found."""
         pages = await self._shards.on_all(functools.partial(_public_rooms, after=after, limit=limit))
         return sorted((room for page in pages for room in page), key=lambda room: room.id)[: bounded_limit(limit)]
+
+    async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
+        behind = ("", "") if after is None else ((await self.room(after)).name.lower(), after)
+        limit = bounded_limit(limit)
+        work = functools.partial(_search, prefix=prefix.lower(), behind=behind, limit=limit)
+        found = sorted(row for page in await self._shards.on_all(work) for row in page)
+        return [_as_room(row[1:]) for row in found[:limit]]
 
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         async def mark(session: Session, rooms: list[RoomId]) -> dict[int, int]:
@@ -241,6 +248,19 @@ async def _public_rooms(session: Session, after: RoomId | None, limit: int) -> l
     )
     rows = await session.rows(query, (after or "", session.shard, bounded_limit(limit)))
     return [_as_room(row) for row in rows]
+
+
+async def _search(session: Session, prefix: str, behind: tuple[str, str], limit: int) -> list[tuple[Any, ...]]:
+    """Lower names and rooms. Those that this shard owns: while rooms move, two shards have them."""
+    query = (
+        f"SELECT lower_name, {_ROOM} FROM rooms STRAIGHT_JOIN bucket_map USING (bucket)"
+        " WHERE lower_name >= %s AND lower_name < %s AND (lower_name > %s OR (lower_name = %s AND rooms.id > %s))"
+        f" AND rooms.kind <> '{RoomKind.DIRECT.value}' AND bucket_map.kind = '{Kind.ROOMS.value}'"
+        " AND bucket_map.shard = %s ORDER BY lower_name, rooms.id LIMIT %s"
+    )
+    name, room = behind
+    parameters = (prefix, prefix + LAST_CHARACTER, name, name, room, session.shard, limit)
+    return list(await session.rows(query, parameters))
 
 
 async def _mark(session: Session, wanted: dict[int, tuple[RoomId, UserId, int]]) -> dict[int, int]:

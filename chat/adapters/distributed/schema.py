@@ -2,8 +2,8 @@
 
 A migration that has been released is never changed; a new one is added below it. DDL commits by itself, so a
 migration may be interrupted between two statements and runs again from its beginning: each statement must bear
-that. A node works with a schema that is newer than itself, so migrations add, and remove only what no node of
-the version before still uses.
+that. (An ALTER that adds a column does: a column that is there already counts as done.) A node works with a schema
+that is newer than itself, so migrations add, and remove only what no node of the version before still uses.
 
 Ids, keys and folded names are VARBINARY: equal if their bytes are, on every server. (As text, MariaDB's
 utf8mb4_bin holds 'a' and 'a ' for the same.) Each kind of bucket has one table whose row says that a thing lives
@@ -108,7 +108,14 @@ _V1 = (
     "INSERT INTO heartbeat (only, ts) SELECT 1, 0 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM heartbeat)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+_V2 = (
+    "ALTER TABLE users ADD COLUMN admin TINYINT NOT NULL DEFAULT 0",
+    """ALTER TABLE rooms
+        ADD COLUMN lower_name VARBINARY(1020) AS (LOWER(name)) STORED COMMENT 'to search by',
+        ADD KEY by_name (lower_name, id)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
 
 VERSION_TABLE = f"""CREATE TABLE IF NOT EXISTS migrations (
     number INT UNSIGNED NOT NULL PRIMARY KEY,

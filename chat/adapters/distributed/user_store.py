@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 
 from asyncmy.errors import IntegrityError
 
-from ...domain.errors import Conflict, NotFound
-from ...domain.users import User, UserId, fold_name
+from ...domain.errors import Conflict, NotFound, Unavailable
+from ...domain.users import Account, User, UserId, fold_name
 from ..ids import new_id
 from .mysql_errors import DUPLICATE_KEY, code_of
 from .mysql_pool import Session
 from .mysql_shards import MySqlShards
-from .mysql_sql import chunks, marks
+from .mysql_sql import LAST_CHARACTER, bounded_limit, chunks, marks
 from .shard_map import Kind
 
 
@@ -63,6 +63,20 @@ class MySqlUserStore:
     async def set_banned(self, user: UserId, banned: bool) -> None:
         await self._shards.on(Kind.USERS, user, functools.partial(_set, user=user, column="banned", value=banned))
 
+    async def set_admin(self, user: UserId, admin: bool) -> None:
+        await self._shards.on(Kind.USERS, user, functools.partial(_set, user=user, column="admin", value=admin))
+
+    async def search(self, prefix: str, after: UserId | None, limit: int) -> list[Account]:
+        behind = "" if after is None else fold_name((await self.user(after)).name)
+        limit = bounded_limit(limit)
+        work = functools.partial(_named, prefix=fold_name(prefix), behind=behind, limit=limit)
+        named = sorted(row for page in await self._shards.on_all(work) for row in page)[:limit]
+        users = [user for _, user in named]
+        accounts: dict[UserId, Account] = {}
+        for part in await self._shards.on_each(Kind.USERS, users, _accounts, instead=_none_of):
+            accounts |= part
+        return [accounts[user] for user in users if user in accounts]
+
 
 async def names_of(shards: MySqlShards, users: Collection[UserId]) -> dict[UserId, str]:
     """The names of those users that exist."""
@@ -100,6 +114,33 @@ async def _ids(session: Session, folded_names: Sequence[str]) -> dict[str, UserI
     return found
 
 
+async def _named(session: Session, prefix: str, behind: str, limit: int) -> list[tuple[bytes, UserId]]:
+    """Folded names with a prefix, and whose they are. Those that this shard owns: while buckets move, two have them."""
+    query = (
+        "SELECT folded_name, user FROM names STRAIGHT_JOIN bucket_map USING (bucket)"
+        " WHERE folded_name >= %s AND folded_name < %s AND folded_name > %s"
+        f" AND bucket_map.kind = '{Kind.USERS.value}' AND bucket_map.shard = %s ORDER BY folded_name LIMIT %s"
+    )
+    rows = await session.rows(query, (prefix, prefix + LAST_CHARACTER, behind, session.shard, limit))
+    return [(name, UserId(user.decode())) for name, user in rows]
+
+
+async def _accounts(session: Session, users: Sequence[UserId]) -> dict[UserId, Account]:
+    found: dict[UserId, Account] = {}
+    for chunk in chunks(users):
+        query = f"SELECT id, name, admin, banned FROM users WHERE id IN ({marks(len(chunk))})"
+        for row, name, admin, banned in await session.rows(query, chunk):
+            user = UserId(row.decode())
+            found[user] = Account(User(user, name, bool(admin)), bool(banned))
+    if missing := [user for user in users if user not in found]:
+        await session.check_ownership(Kind.USERS, missing)
+    return found
+
+
+def _none_of(users: Sequence[UserId], error: Unavailable) -> dict[UserId, Account]:
+    return {}
+
+
 async def _insert(session: Session, user: User, password_hash: str) -> None:
     """Twice is once."""
     await session.check_ownership(Kind.USERS, [user.id], lock=True)
@@ -127,19 +168,19 @@ async def _remove(session: Session, user: UserId) -> None:
 
 
 async def _user(session: Session, user: UserId) -> User:
-    names = await _names(session, [user])
-    if user not in names:
+    accounts = await _accounts(session, [user])
+    if user not in accounts:
         raise NotFound("no such user")
-    return User(user, names[user])
+    return accounts[user].user
 
 
 async def _account(session: Session, user: UserId) -> tuple[User, str, bool] | None:
-    rows = await session.rows("SELECT name, password_hash, banned FROM users WHERE id = %s", (user,))
+    rows = await session.rows("SELECT name, admin, password_hash, banned FROM users WHERE id = %s", (user,))
     if not rows:
         await session.check_ownership(Kind.USERS, [user])
         return None
-    [(name, password_hash, banned)] = rows
-    return User(user, name), password_hash.decode(), bool(banned)
+    [(name, admin, password_hash, banned)] = rows
+    return User(user, name, bool(admin)), password_hash.decode(), bool(banned)
 
 
 async def _set(session: Session, user: UserId, column: str, value: str | bool) -> None:

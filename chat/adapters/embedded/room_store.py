@@ -13,7 +13,7 @@ from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
 from ..ids import new_epoch, new_id
 from .database import SqliteDatabase
-from .sql import bounded_limit
+from .sql import LAST_CHARACTER, bounded_limit
 
 _ROOM = "rooms.id, rooms.kind, rooms.name, rooms.epoch"
 
@@ -50,6 +50,9 @@ class SqliteRoomStore:
     async def public_rooms(self, after: RoomId | None, limit: int) -> list[Room]:
         return await self._database.read(functools.partial(_public_rooms, after=after, limit=limit))
 
+    async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
+        return await self._database.read(functools.partial(_search, prefix=prefix.lower(), after=after, limit=limit))
+
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         return await self._database.write(functools.partial(_mark_all, marks=marks))
 
@@ -74,8 +77,8 @@ def _direct(connection: sqlite3.Connection, users: set[UserId]) -> Room:
 def _insert_room(connection: sqlite3.Connection, name: str, kind: RoomKind, pair: str | None) -> Room:
     room = Room(RoomId(new_id()), kind, name, new_epoch())
     connection.execute(
-        "INSERT INTO rooms (id, kind, name, epoch, pair) VALUES (?, ?, ?, ?, ?)",
-        (room.id, room.kind, room.name, room.epoch, pair),
+        "INSERT INTO rooms (id, kind, name, lower_name, epoch, pair) VALUES (?, ?, ?, ?, ?, ?)",
+        (room.id, room.kind, room.name, room.name.lower(), room.epoch, pair),
     )
     connection.execute("INSERT INTO heads (room, seq, ts) VALUES (?, 0, 0)", (room.id,))
     return room
@@ -148,6 +151,16 @@ def _public_rooms(connection: sqlite3.Connection, after: RoomId | None, limit: i
     rows = connection.execute(
         f"SELECT {_ROOM} FROM rooms WHERE kind = 'public' AND id > ? ORDER BY id LIMIT ?",
         (after or "", bounded_limit(limit)),
+    )
+    return [_as_room(row) for row in rows]
+
+
+def _search(connection: sqlite3.Connection, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
+    behind = ("", "") if after is None else (_room(connection, after).name.lower(), after)
+    rows = connection.execute(
+        f"SELECT {_ROOM} FROM rooms WHERE lower_name >= ? AND lower_name < ? AND (lower_name, id) > (?, ?)"
+        " AND kind != 'direct' ORDER BY lower_name, id LIMIT ?",
+        (prefix, prefix + LAST_CHARACTER, *behind, bounded_limit(limit)),
     )
     return [_as_room(row) for row in rows]
 

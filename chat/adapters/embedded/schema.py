@@ -83,7 +83,22 @@ CREATE TABLE mentions (
 CREATE INDEX mentions_by_message ON mentions (room, seq);
 """
 
-MIGRATIONS = (_V1,)
+_V2 = """
+ALTER TABLE users ADD COLUMN admin INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE rooms ADD COLUMN lower_name TEXT NOT NULL DEFAULT '';  -- to search by
+UPDATE rooms SET lower_name = lower_name(name);
+CREATE INDEX rooms_by_name ON rooms (lower_name, id);
+"""
+
+_V3 = """
+CREATE TABLE journal (  -- messages that are not in their table yet
+    id INTEGER PRIMARY KEY,
+    messages BLOB NOT NULL  -- MessagePack
+);
+"""
+
+MIGRATIONS = (_V1, _V2, _V3)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -92,6 +107,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     Raises: DatabaseUnusable if the file is another program's or was written by a newer version.
     """
     version = _version(connection)
+    connection.create_function("lower_name", 1, str.lower)  # SQLite's own knows ASCII only
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         stamp = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number};"
         # executescript ends any transaction that is open, so this one is part of the script.

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MAX_LIMIT = 500
+LAST_CHARACTER = "\U0010ffff"
+"""What begins with a prefix lies between the prefix and the prefix with this behind it."""
 _MAX_INTEGER = 2**63 - 1
 _ROWS_PER_STATEMENT = 100
 """Far below SQLite's limit of 32,766 parameters; keeps the number of different statements small."""

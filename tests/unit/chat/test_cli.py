@@ -112,6 +112,14 @@ def test_an_account_is_made_and_banned_while_the_node_is_down(capsys: Capture) -
     assert trio.run(account, "Alice") == (user, False)
 
 
+@pytest.mark.usefixtures("password")
+def test_an_account_is_made_an_administrator_and_back(capsys: Capture) -> None:
+    assert exit_code("user", "create", "Alice") == 0
+    for command, admin in (("promote", True), ("promote", True), ("demote", False)):
+        assert exit_code("user", command, "alice") == 0
+        assert trio.run(is_admin, "Alice") is admin
+
+
 def test_a_new_password_replaces_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = []
     for command, password in (("create", "correct horse"), ("passwd", "battery staple")):
@@ -137,6 +145,7 @@ def test_rooms_are_made_and_listed_and_roles_given(capsys: Capture) -> None:
     ("arguments", "complaint"),
     [
         (["user", "ban", "nobody"], "there is no user nobody"),
+        (["user", "promote", "nobody"], "there is no user nobody"),
         (["user", "create", "x" * 50], "name must have 1 to 32 characters"),
         (["room", "create", "Tea room", "--owner", "nobody"], "there is no user nobody"),
     ],
@@ -152,6 +161,13 @@ async def account(name: str) -> tuple[str, bool]:
         found = await ports.users.by_name(name)
     assert found is not None
     return found[0].id, found[2]
+
+
+async def is_admin(name: str) -> bool:
+    async with open_ports(ChatConfig(data_dir=Path("data"))) as ports:
+        found = await ports.users.by_name(name)
+    assert found is not None
+    return found[0].admin
 
 
 async def password_hash(name: str) -> str:

@@ -14,7 +14,10 @@ from chat.adapters.embedded import database as database_module
 from chat.adapters.embedded import schema
 from chat.adapters.embedded.database import DATABASE_NAME, SqliteDatabase
 from chat.adapters.embedded.errors import DatabaseUnusable
+from chat.adapters.embedded.room_store import SqliteRoomStore
+from chat.adapters.embedded.user_store import SqliteUserStore
 from chat.domain.errors import Unavailable
+from chat.domain.users import User, UserId
 
 
 async def refusal(directory: Path) -> str:
@@ -31,7 +34,8 @@ def pragma(name: str) -> Any:
 
 
 def insert_user(name: str) -> Any:
-    return lambda connection: connection.execute("INSERT INTO users VALUES (?1, ?1, ?1, '', 0)", (name,))
+    query = "INSERT INTO users (id, name, folded_name, password_hash) VALUES (?1, ?1, ?1, '')"
+    return lambda connection: connection.execute(query, (name,))
 
 
 async def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -120,6 +124,21 @@ async def test_a_migration_that_fails_leaves_the_version_before_it(
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:-1], "CREATE TABLE extra (n INTEGER);"))
     async with SqliteDatabase(tmp_path) as database:
         assert await database.read(pragma("user_version")) == before + 1
+
+
+async def test_rooms_of_the_first_version_are_found_by_name_after_the_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        async with SqliteDatabase(tmp_path) as database:
+            await database.write(insert_user("anna"))
+            await database.write(
+                lambda connection: connection.execute("INSERT INTO rooms VALUES ('r', 'public', 'ÄÖÜ', 'e', NULL)")
+            )
+    async with SqliteDatabase(tmp_path) as database:
+        assert [room.id for room in await SqliteRoomStore(database).search("äö", None, 10)] == ["r"]
+        assert await SqliteUserStore(database).user(UserId("anna")) == User(UserId("anna"), "anna", admin=False)
 
 
 async def test_a_closed_database_is_unavailable(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.domain.errors import Invalid
-from chat.domain.users import check_name, check_password, fold_name
+from chat.domain.errors import Forbidden, Invalid
+from chat.domain.users import User, UserId, check_name, check_operator, check_password, fold_name
 
 
 @pytest.mark.parametrize("name", ["a", "Ünï Cödé", "李小龍", "o'Brien <b>", "x" * 32, "❤\ufe0f", "مريم", "e\u0301"])
@@ -70,6 +70,12 @@ def test_a_checked_name_stays_as_it_is(name: str) -> None:
     except Invalid:
         return
     assert check_name(checked) == checked
+
+
+def test_only_administrators_operate_the_installation() -> None:
+    check_operator(User(UserId("u"), "anna", admin=True))
+    with pytest.raises(Forbidden):
+        check_operator(User(UserId("u"), "anna"))
 
 
 @pytest.mark.parametrize("password", ["x" * 8, "x" * 1024, "ä" * 512, "with spaces \n\0", "😀" * 8])

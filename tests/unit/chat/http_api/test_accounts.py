@@ -51,6 +51,16 @@ async def test_login_answers_a_token_that_works(api: Api) -> None:
     assert (await api.client.get("/api/rooms", headers=headers)).json() == {"rooms": []}
 
 
+async def test_administrators_are_told_that_they_are(api: Api) -> None:
+    user = (await log_in(api)).json()["user"]
+    assert "admin" not in user
+    await api.world.users.set_admin(user["id"], True)
+    for answer in (await log_in(api), await api.client.post("/api/token", headers={"Origin": ORIGIN})):
+        assert answer.json()["user"] == user | {"admin": True}
+    bob = await api.signed_in("Bob")
+    assert (await api.client.get("/api/users?name=Alice", headers=bob)).json() == {"user": user}
+
+
 async def test_a_wrong_password_and_a_wrong_name_get_the_same_answer(api: Api) -> None:
     await log_in(api)
     wrong = [
