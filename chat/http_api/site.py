@@ -24,6 +24,8 @@ PAGE_POLICY = (
 )
 _CODINGS = {"br": ".br", "gzip": ".gz"}
 """The best first."""
+_PAGES = ("/", "/admin")
+"""The paths of the page, which shows something else at each."""
 _REFUSED = re.compile(r"q=0(\.0*)?$")
 _MISSING = b"""\
 This node serves chat, but its web page is not part of this installation.
@@ -50,14 +52,14 @@ class Site:
             if path.is_file() and not path.name.startswith(".") and path.suffix not in _CODINGS.values():
                 name = path.relative_to(directory).as_posix()
                 self._files["/" + name] = _read(path, lasting=name.startswith("assets/"))
-        if "/index.html" in self._files:
-            self._files["/"] = self._files.pop("/index.html")
+        if (page := self._files.pop("/index.html", None)) is not None:
+            self._files |= dict.fromkeys(_PAGES, page)
 
     def respond(self, request: Request) -> Response | None:
         """The file at the request's path, or None if there is none."""
         path = request.url.path
         if path not in self._files:
-            return Response(_MISSING, media_type="text/plain") if path == "/" else None
+            return Response(_MISSING, media_type="text/plain") if path in _PAGES else None
         file = self._files[path]
         coding = _coding(file, request.headers.get("accept-encoding", ""))
         etag = f'"{file.etag}{"-" if coding else ""}{coding}"'

@@ -1,5 +1,5 @@
 import { ChatClient, ConnectionLost, HttpApi, IndexedDbStorage, type User } from "chat-gateway-client";
-import { useCallback, useEffect, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { Chat } from "./Chat.tsx";
 import type { Config } from "./config.ts";
 import { ClientContext } from "./context.ts";
@@ -10,20 +10,29 @@ type Session =
   | { phase: "loading" }
   | { phase: "unreachable" }
   | { phase: "signed_out"; notice?: string }
-  | { phase: "signed_in"; client: ChatClient };
+  /** Without a client on the operator's page, which does not talk. */
+  | { phase: "signed_in"; client: ChatClient | undefined };
+
+const Admin = lazy(() => import("./admin/Admin.tsx"));
+const SESSION_ENDED = "Your session has ended. Sign in to go on; what you wrote is kept on this device.";
 
 /** Finds out who is here, and shows the chat or the way in. */
 export function App({ config }: { config: Config }) {
   const [api] = useState(() => new HttpApi(config.api));
   const [session, setSession] = useState<Session>({ phase: "loading" });
+  const [isOperation] = useState(() => location.pathname.endsWith("/admin"));
 
   const enter = useCallback(
     (_user: User) => {
+      if (isOperation) {
+        setSession({ phase: "signed_in", client: undefined });
+        return;
+      }
       const client = new ChatClient({ api, url: config.socket, storage: new IndexedDbStorage() });
       client.start();
       setSession({ phase: "signed_in", client });
     },
-    [api, config],
+    [api, config, isOperation],
   );
 
   const resume = useCallback(async () => {
@@ -51,11 +60,7 @@ export function App({ config }: { config: Config }) {
 
   switch (session.phase) {
     case "loading":
-      return (
-        <main className="whole-page">
-          <Spinner label="Loading" />
-        </main>
-      );
+      return <Loading />;
     case "unreachable":
       return (
         <main className="whole-page">
@@ -69,6 +74,13 @@ export function App({ config }: { config: Config }) {
     case "signed_out":
       return <SignIn api={api} notice={session.notice} onSignedIn={enter} />;
     case "signed_in":
+      if (!session.client) {
+        return (
+          <Suspense fallback={<Loading />}>
+            <Admin api={api} onEnded={() => setSession({ phase: "signed_out", notice: SESSION_ENDED })} />
+          </Suspense>
+        );
+      }
       return (
         <ClientContext value={session.client}>
           <Chat onSignedOut={() => setSession({ phase: "signed_out" })} />
@@ -77,10 +89,18 @@ export function App({ config }: { config: Config }) {
   }
 }
 
+function Loading() {
+  return (
+    <main className="whole-page">
+      <Spinner label="Loading" />
+    </main>
+  );
+}
+
 function noticeOf(status: { why: string; message: string }): string {
   switch (status.why) {
     case "signed_out":
-      return "Your session has ended. Sign in to go on; what you wrote is kept on this device.";
+      return SESSION_ENDED;
     case "banned":
       return "This account is banned.";
     default:

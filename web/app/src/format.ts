@@ -36,3 +36,38 @@ export function isSameDay(a: number, b: number): boolean {
 function startOfDay(ts: number): number {
   return new Date(ts).setHours(0, 0, 0, 0);
 }
+
+const DECIMAL = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
+const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte"].map(
+  (unit) =>
+    new Intl.NumberFormat(undefined, {
+      style: "unit",
+      unit: `${unit}-per-second`,
+      maximumSignificantDigits: 3,
+    }),
+);
+
+/** Three digits are enough for what changes all the time. */
+export function decimal(value: number): string {
+  return value >= 1000 ? number(Math.round(value)) : DECIMAL.format(value);
+}
+
+/** Bytes a second. */
+export function perSecond(bytes: number): string {
+  const step = Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return (BYTE_UNITS[step] as Intl.NumberFormat).format(bytes / 1000 ** step);
+}
+
+/** A length of time in its largest two units. */
+export function duration(seconds: number): string {
+  const parts = [
+    ["d", 86_400, Number.POSITIVE_INFINITY],
+    ["h", 3600, 24],
+    ["min", 60, 60],
+    ["s", 1, 60],
+  ] as const;
+  const counts = parts.map(([unit, size, base]) => [Math.floor(seconds / size) % base, unit] as const);
+  const first = counts.findIndex(([count]) => count > 0);
+  const shown = first < 0 ? [[0, "s"] as const] : counts.slice(first, first + 2);
+  return shown.map(([count, unit]) => `${number(count)} ${unit}`).join(" ");
+}

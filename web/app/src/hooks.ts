@@ -39,12 +39,16 @@ export type Theme = (typeof THEMES)[number];
 
 /** The reader's choice, kept on the device. */
 export function useTheme(): [Theme, (theme: Theme) => void] {
-  const [theme, setTheme] = useState<Theme>(() => (remembered("theme") as Theme | undefined) ?? "system");
+  const [theme, setTheme] = useState(rememberedTheme);
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
     remember("theme", theme === "system" ? "" : theme);
   }, [theme]);
   return [theme, setTheme];
+}
+
+export function rememberedTheme(): Theme {
+  return THEMES.find((theme) => theme === remembered("theme")) ?? "system";
 }
 
 /** Whether somebody looks at the page: visible, and in front. */

@@ -80,7 +80,7 @@ async def test_json_may_say_its_charset(api: Api) -> None:
     assert (await api.client.post("/api/register", content=body, headers=headers)).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/rooms/", "/metrics", "/admin", "/debug", "/x"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/rooms/", "/metrics", "/admin/", "/debug", "/x"])
 @pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
 async def test_what_is_not_there_is_404(api: Api, method: str, path: str) -> None:
     assert error_of(await api.client.request(method, path)) == (404, "not_found")
@@ -266,6 +266,15 @@ async def test_who_accepts_a_compressed_file_gets_it(
         known = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["ETag"]}
         assert (await client.get("/app.js", headers=known)).status_code == 304
         assert (await client.get("/app.js.br")).status_code == 404
+
+
+async def test_the_operators_page_is_the_same_file_and_no_other_path_is_a_page(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    async with open_world(tmp_path / "data") as world, client_of(world.services, Site(tmp_path)) as client:
+        page = await client.get("/admin")
+        assert (page.status_code, page.text) == (200, "<!doctype html>")
+        for path in ("/admin/", "/admin/users", "/room/1", "/index.html"):
+            assert error_of(await client.get(path)) == (404, "not_found"), path
 
 
 async def test_the_page_may_run_nothing_but_its_own_files(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@ import type { Room, RoomId } from "chat-gateway-client";
 import { useMemo, useState } from "react";
 import { useClient } from "../context.ts";
 import { number } from "../format.ts";
-import { THEMES, type Theme, useStore, useTheme } from "../hooks.ts";
+import { useStore } from "../hooks.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Button, IconButton, Spinner } from "../ui/controls.tsx";
 import { Confirm } from "../ui/Dialog.tsx";
 import { Icon } from "../ui/Icon.tsx";
 import { Menu } from "../ui/Menu.tsx";
+import { ThemeButton } from "../ui/ThemeButton.tsx";
 import { isMentioned, unreadOf } from "./unread.ts";
 
 interface Props {
@@ -16,12 +17,6 @@ interface Props {
   onAdd: () => void;
   onSignedOut: () => void;
 }
-
-const THEME_NAMES: Record<Theme, string> = {
-  system: "Theme: as the device",
-  light: "Theme: light",
-  dark: "Theme: dark",
-};
 
 export function Sidebar({ current, onOpen, onAdd, onSignedOut }: Props) {
   const { rooms, listed } = useStore(useClient());
@@ -117,19 +112,22 @@ function RoomLine({
 function Account({ onSignedOut }: { onSignedOut: () => void }) {
   const client = useClient();
   const { messages } = useStore(client.outbox);
-  const [theme, setTheme] = useTheme();
   const [isAsking, setAsking] = useState(false);
   const signOut = () => void client.signOut().then(onSignedOut, () => undefined);
-  const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] as Theme;
   const unsent = messages.filter((message) => message.state !== "sent").length;
   return (
     <footer className="account">
       <Avatar name={client.user.name} small />
       <span className="account-name">{client.user.name}</span>
-      <IconButton icon="theme" label={THEME_NAMES[theme]} onClick={() => setTheme(next)} />
+      <ThemeButton />
       <Menu
         label="Account"
-        items={[{ label: "Sign out", onSelect: () => (unsent > 0 ? setAsking(true) : signOut()) }]}
+        items={[
+          ...(client.api.user?.admin
+            ? [{ label: "Operation", onSelect: () => location.assign("admin") }]
+            : []),
+          { label: "Sign out", onSelect: () => (unsent > 0 ? setAsking(true) : signOut()) },
+        ]}
       />
       {isAsking && (
         <Confirm title="Sign out?" action="Sign out" onClose={() => setAsking(false)} onConfirm={signOut}>

@@ -27,10 +27,15 @@ export interface Member {
   read_seq: number;
 }
 
+/** Who is signed in; `admin` may use the operator's side of the API. */
+export interface Account extends User {
+  admin?: boolean;
+}
+
 interface Token {
   access_token: string;
   expires_in: number;
-  user: User;
+  user: Account;
 }
 
 const PAGE = 200;
@@ -41,7 +46,7 @@ const MARGIN_MS = 60_000;
 /** Every method throws `Refused`, or `ConnectionLost` if the server cannot be reached. */
 export class HttpApi {
   /** Who is signed in. */
-  user: User | undefined;
+  user: Account | undefined;
   readonly #base: string;
   #token = "";
   #expires = 0;
@@ -53,15 +58,15 @@ export class HttpApi {
   }
 
   async register(name: string, password: string): Promise<User> {
-    return ((await this.#request("POST", "/api/register", { name, password })) as { user: User }).user;
+    return ((await this.#fetch("POST", "/api/register", { name, password })) as { user: User }).user;
   }
 
-  async signIn(name: string, password: string): Promise<User> {
-    return this.#keep(await this.#request("POST", "/api/login", { name, password }));
+  async signIn(name: string, password: string): Promise<Account> {
+    return this.#keep(await this.#fetch("POST", "/api/login", { name, password }));
   }
 
   async signOut(): Promise<void> {
-    await this.#request("POST", "/api/logout", {});
+    await this.#fetch("POST", "/api/logout", {});
     this.#token = "";
     this.user = undefined;
   }
@@ -76,28 +81,28 @@ export class HttpApi {
   }
 
   async rooms(): Promise<RoomSummary[]> {
-    return ((await this.#authorized("GET", "/api/rooms")) as { rooms: RoomSummary[] }).rooms;
+    return ((await this.request("GET", "/api/rooms")) as { rooms: RoomSummary[] }).rooms;
   }
 
   async publicRooms(after?: RoomId): Promise<RoomInfo[]> {
     const query = `?public=true&limit=${PAGE}${after ? `&after=${after}` : ""}`;
-    return ((await this.#authorized("GET", `/api/rooms${query}`)) as { rooms: RoomInfo[] }).rooms;
+    return ((await this.request("GET", `/api/rooms${query}`)) as { rooms: RoomInfo[] }).rooms;
   }
 
   async createRoom(name: string, kind: "public" | "private"): Promise<RoomInfo> {
-    return ((await this.#authorized("POST", "/api/rooms", { name, kind })) as { room: RoomInfo }).room;
+    return ((await this.request("POST", "/api/rooms", { name, kind })) as { room: RoomInfo }).room;
   }
 
   async direct(user: UserId): Promise<RoomInfo> {
-    return ((await this.#authorized("POST", "/api/direct", { user })) as { room: RoomInfo }).room;
+    return ((await this.request("POST", "/api/direct", { user })) as { room: RoomInfo }).room;
   }
 
   async join(room: RoomId): Promise<RoomInfo> {
-    return ((await this.#authorized("POST", `/api/rooms/${room}/join`, {})) as { room: RoomInfo }).room;
+    return ((await this.request("POST", `/api/rooms/${room}/join`, {})) as { room: RoomInfo }).room;
   }
 
   async leave(room: RoomId): Promise<void> {
-    await this.#authorized("POST", `/api/rooms/${room}/leave`, {});
+    await this.request("POST", `/api/rooms/${room}/leave`, {});
   }
 
   /** At most 2,000; larger rooms are not for reading through. */
@@ -106,7 +111,7 @@ export class HttpApi {
     for (let full = true; full && found.length < 2000; ) {
       const after = found.at(-1);
       const query = `?limit=${PAGE}${after ? `&after=${after.id}` : ""}`;
-      const { members } = (await this.#authorized("GET", `/api/rooms/${room}/members${query}`)) as {
+      const { members } = (await this.request("GET", `/api/rooms/${room}/members${query}`)) as {
         members: Member[];
       };
       found.push(...members);
@@ -117,26 +122,36 @@ export class HttpApi {
 
   /** Invites (`member`), promotes, demotes, bans. */
   async setRole(room: RoomId, user: UserId, role: Role | "banned"): Promise<void> {
-    await this.#authorized("PUT", `/api/rooms/${room}/members/${user}`, { role });
+    await this.request("PUT", `/api/rooms/${room}/members/${user}`, { role });
   }
 
   /** Removes a member, or lifts a ban. */
   async removeMember(room: RoomId, user: UserId): Promise<void> {
-    await this.#authorized("DELETE", `/api/rooms/${room}/members/${user}`);
+    await this.request("DELETE", `/api/rooms/${room}/members/${user}`);
   }
 
   /** The user of that name. Throws: Refused (not_found). */
   async findUser(name: string): Promise<User> {
-    return ((await this.#authorized("GET", `/api/users?name=${encodeURIComponent(name)}`)) as { user: User })
+    return ((await this.request("GET", `/api/users?name=${encodeURIComponent(name)}`)) as { user: User })
       .user;
   }
 
+  /** Any other request of the HTTP API, as the signed-in user; the answer's JSON, empty if there is none. */
+  async request(method: string, path: string, body?: WireMap): Promise<WireMap> {
+    try {
+      return await this.#fetch(method, path, body, await this.token());
+    } catch (error) {
+      if (!(error instanceof Refused) || error.code !== "unauthenticated") throw error;
+      return this.#fetch(method, path, body, await this.token(true));
+    }
+  }
+
   async #renew(): Promise<string> {
-    this.#keep(await this.#request("POST", "/api/token", {}));
+    this.#keep(await this.#fetch("POST", "/api/token", {}));
     return this.#token;
   }
 
-  #keep(answer: WireMap): User {
+  #keep(answer: WireMap): Account {
     const { access_token, expires_in, user } = answer as unknown as Token;
     this.#token = access_token;
     this.#expires = Date.now() + expires_in * 1000;
@@ -144,16 +159,7 @@ export class HttpApi {
     return user;
   }
 
-  async #authorized(method: string, path: string, body?: WireMap): Promise<WireMap> {
-    try {
-      return await this.#request(method, path, body, await this.token());
-    } catch (error) {
-      if (!(error instanceof Refused) || error.code !== "unauthenticated") throw error;
-      return this.#request(method, path, body, await this.token(true));
-    }
-  }
-
-  async #request(method: string, path: string, body?: WireMap, token?: string): Promise<WireMap> {
+  async #fetch(method: string, path: string, body?: WireMap, token?: string): Promise<WireMap> {
     const headers: Record<string, string> = {};
     if (body) headers["Content-Type"] = "application/json";
     if (token) headers.Authorization = `Bearer ${token}`;

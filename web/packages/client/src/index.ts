@@ -5,7 +5,14 @@ export { ChatClient, type ClientOptions, type ClientState, type Status } from ".
 export type { Codec } from "./codec.ts";
 export type { SocketClass, SocketLike } from "./connection.ts";
 export { ConnectionLost, Refused } from "./errors.ts";
-export { HttpApi, type Member, type RoomInfo, type RoomKind, type RoomSummary } from "./http.ts";
+export {
+  type Account,
+  HttpApi,
+  type Member,
+  type RoomInfo,
+  type RoomKind,
+  type RoomSummary,
+} from "./http.ts";
 export { json } from "./json.ts";
 export { Outbox, type OutboxStorage, type Pending, type StoredMessage } from "./outbox.ts";
 export { known, type People } from "./people.ts";
