@@ -80,7 +80,9 @@ async def test_json_may_say_its_charset(api: Api) -> None:
     assert (await api.client.post("/api/register", content=body, headers=headers)).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/rooms/", "/metrics", "/admin/", "/debug", "/x"])
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/", "/api/nothing", "/api/rooms/", "/metrics", "/admin/", "/debug", "/x"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
 async def test_what_is_not_there_is_404(api: Api, method: str, path: str) -> None:
     assert error_of(await api.client.request(method, path)) == (404, "not_found")
