@@ -115,7 +115,48 @@ _V2 = (
         ADD KEY by_name (lower_name, id)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+_V3 = (
+    "ALTER TABLE rooms ADD COLUMN archived BIGINT UNSIGNED NOT NULL DEFAULT 0"
+    " COMMENT 'seq of the newest message that is in the archive and no longer in messages'",
+    f"""CREATE TABLE IF NOT EXISTS archive_parts (
+        room {_ID},
+        first_seq BIGINT UNSIGNED NOT NULL,
+        last_seq BIGINT UNSIGNED NOT NULL,
+        first_row INT UNSIGNED NOT NULL COMMENT 'of first_seq in the segment',
+        segment {_ID},
+        segment_bytes BIGINT UNSIGNED NOT NULL,
+        footer_bytes INT UNSIGNED NOT NULL,
+        footer_sha256 BINARY(32) NOT NULL,
+        quarantined TINYINT NOT NULL DEFAULT 0,
+        PRIMARY KEY (room, first_seq),
+        KEY by_segment (segment)
+    ) {_OPTIONS} COMMENT 'where messages 1 to rooms.archived are'""",
+    f"""CREATE TABLE IF NOT EXISTS archive_keys (
+        room {_ID},
+        digest BINARY(16) NOT NULL COMMENT 'of user and key',
+        seq BIGINT UNSIGNED NOT NULL,
+        ts BIGINT NOT NULL,
+        PRIMARY KEY (room, digest)
+    ) {_OPTIONS} COMMENT 'what a retry of an archived message is answered'""",
+    f"""CREATE TABLE IF NOT EXISTS archive_changes (
+        room {_ID},
+        seq BIGINT UNSIGNED NOT NULL,
+        body BLOB NOT NULL,
+        revision INT UNSIGNED NOT NULL,
+        deleted TINYINT NOT NULL,
+        PRIMARY KEY (room, seq)
+    ) {_OPTIONS} COMMENT 'archived messages that were edited or deleted since'""",
+    f"""CREATE TABLE IF NOT EXISTS archive_work (
+        segment {_ID} PRIMARY KEY,
+        segment_bytes BIGINT UNSIGNED NOT NULL,
+        footer_bytes INT UNSIGNED NOT NULL,
+        footer_sha256 BINARY(32) NOT NULL,
+        verified TINYINT NOT NULL DEFAULT 0,
+        at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
+    ) {_OPTIONS} COMMENT 'segments whose messages are still on their way'""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
 
 VERSION_TABLE = f"""CREATE TABLE IF NOT EXISTS migrations (
     number INT UNSIGNED NOT NULL PRIMARY KEY,
