@@ -130,6 +130,18 @@ def removed(room: str, reason: str) -> WireMap:
     return {"push": "removed", "room": room, "reason": reason}
 
 
+def room(event: events.RoomsChanged, role: str | None) -> WireMap:
+    """To one user: a room came into their list, or left it, or their role in it changed."""
+    return {
+        "push": "room",
+        "room": event.room,
+        "kind": event.kind,
+        "name": event.name,
+        "title": event.title,
+        "role": role,
+    }
+
+
 def gap(room: str, epoch: str, first: int, last: int) -> WireMap:
     """The messages `first` to `last` were not sent, or not all of them: page them from the history."""
     return {"push": "gap", "room": room, "epoch": epoch, "from": first, "to": last}

@@ -186,6 +186,8 @@ class Realtime:
             self._authentication.revoke(SessionId(event.session))
         elif isinstance(event, events.UserBanned):
             self._authentication.ban(UserId(event.user))
+        elif isinstance(event, events.RoomsChanged):
+            self._rooms_changed(event)
         elif feed is None or event.room != feed.room:
             _log.warning("event_on_wrong_channel", channel=delivery.channel)
         else:
@@ -214,6 +216,13 @@ class Realtime:
         reason = "banned" if event.role == Role.BANNED else "removed"
         self._joins.role_changed(self._sessions.of_user(UserId(event.user)), feed.room, role, reason)
         feed.publish(pushes.member(feed.room, event.user, role))
+
+    def _rooms_changed(self, event: events.RoomsChanged) -> None:
+        """Tells a user's connections, whether they have the room open or not: a list of rooms is of all devices."""
+        push = pushes.room(event, _role(event.role))
+        for session in self._sessions.of_user(UserId(event.user)):
+            if not session.closed:
+                self._gateway.send(session.connection, session.codec.encode(push))
 
     # Time
 

@@ -32,6 +32,6 @@ class Announcer:
 
 
 def _channel(event: events.RoomEvent | events.ControlEvent) -> str:
-    if isinstance(event, events.SessionRevoked | events.UserBanned):
+    if isinstance(event, events.ControlEvent):
         return events.CONTROL
     return events.room_channel(RoomId(event.room))

@@ -99,6 +99,21 @@ class MemberChanged(_Event, frozen=True, tag="member"):
     role: str | None
 
 
+class RoomsChanged(_Event, frozen=True, tag="rooms"):
+    """A room came into `user`'s list or left it, or their role there changed; a role of None: is out.
+
+    On `CONTROL`, since a node that serves the user may not listen to the room. A ban is told as BANNED.
+    """
+
+    user: str
+    room: str
+    kind: str
+    name: str
+    title: str
+    """The room's name, or the other's in a direct room."""
+    role: str | None
+
+
 class SessionRevoked(_Event, frozen=True, tag="revoked"):
     """The session is over: its connections close with 4503."""
 
@@ -111,8 +126,14 @@ class UserBanned(_Event, frozen=True, tag="banned"):
     user: str
 
 
+class NodeLost(_Event, frozen=True, tag="lost"):
+    """A node has died, perhaps between a commit and its event: rooms are to be compared with the store."""
+
+    node: str
+
+
 RoomEvent = Posted | Reached | Edited | Deleted | PresenceChanged | Typing | MarkRaised | MemberChanged
-ControlEvent = SessionRevoked | UserBanned
+ControlEvent = SessionRevoked | UserBanned | NodeLost | RoomsChanged
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RoomEvent | ControlEvent)

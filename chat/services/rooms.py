@@ -65,7 +65,9 @@ class Rooms:
             raise Invalid("kind must be public or private")
         name = check_name(name, what="room name", limit=MAX_ROOM_NAME_CHARACTERS)
         await self._throttle.take(f"create:user:{who.user.id}", self._limits.create_room_per_user)
-        return await self._rooms.create(name, kind, who.user.id)
+        room = await self._rooms.create(name, kind, who.user.id)
+        await self._announcer.announce(_rooms_changed(who.user.id, room, Role.OWNER))
+        return room
 
     async def direct(self, who: Identity, other: UserId) -> Room:
         """The room of the two, made if there is none. Raises: NotFound (no such user), Invalid, RateLimited."""
@@ -75,10 +77,14 @@ class Rooms:
         room = self._direct.recall(pair)
         if room is None:
             await self._take_write(who)
-            await self._check_user(other)
+            partner = await self._user(other)
             await self._throttle.take(f"create:user:{who.user.id}", self._limits.create_room_per_user)
             room = await self._rooms.direct(who.user.id, other)
             self._direct.remember(pair, room)
+            await self._announcer.announce(
+                _rooms_changed(who.user.id, room, Role.MEMBER, title=partner.name),
+                _rooms_changed(other, room, Role.MEMBER, title=who.user.name),
+            )
         return room
 
     async def find_user(self, who: Identity, name: str) -> User:
@@ -156,7 +162,7 @@ class Rooms:
         needed = Operation.ADMINISTER if role in (Role.OWNER, Role.MODERATOR) else Operation.MODERATE
         _, actor = await self.authorize(who.user.id, room, needed)
         await self._take_write(who)
-        await self._check_user(target)
+        await self._user(target)
         _, was = await self._role(room, target)
         if was is None and role is not Role.BANNED:
             await self._throttle.take(f"invite:target:{target}", self._limits.invite_per_target)
@@ -174,7 +180,7 @@ class Rooms:
         """Kicks a member, or lifts a ban; someone who is neither is no error. Raises: NotFound, Forbidden."""
         _, actor = await self.authorize(who.user.id, room, Operation.MODERATE)
         await self._take_write(who)
-        await self._check_user(target)
+        await self._user(target)
 
         def removed(was: Role | None) -> None:
             _check_outranks(actor, was)
@@ -184,14 +190,16 @@ class Rooms:
     async def _change(self, room: RoomId, target: UserId, decide: Callable[[Role | None], R]) -> R:
         """Gives `target` the role that `decide` makes of the present one, in one atomic step; tells the fleet."""
         for _ in range(_ATTEMPTS):
-            _, was = await self._role(room, target)
+            found, was = await self._role(room, target)
             role = decide(was)
             if role is was:
                 return role
             # Told even if the caller is cancelled: a banned user's connections must not stay subscribed.
             with trio.CancelScope(shield=True):
                 if await self._rooms.set_role(room, target, role, was=was):
-                    await self._announcer.announce(events.MemberChanged(room, target, role))
+                    await self._announcer.announce(
+                        events.MemberChanged(room, target, role), _rooms_changed(target, found, role)
+                    )
                     return role
         raise Unavailable("the members of this room are changing; try again")
 
@@ -204,10 +212,10 @@ class Rooms:
         except NotFound:
             raise NotFound("no such room") from None
 
-    async def _check_user(self, user: UserId) -> None:
+    async def _user(self, user: UserId) -> User:
         if not is_id(user):
             raise NotFound("no such user")
-        await self._users.user(user)
+        return await self._users.user(user)
 
     async def _check_succession(self, room: RoomId, owner: UserId) -> None:
         """Reads the room's members page by page, until there is another owner."""
@@ -233,6 +241,10 @@ class Rooms:
 
     async def _take_write(self, who: Identity) -> None:
         await self._throttle.take(f"write:user:{who.user.id}", self._limits.write_per_user)
+
+
+def _rooms_changed(user: UserId, room: Room, role: Role | None, *, title: str | None = None) -> events.RoomsChanged:
+    return events.RoomsChanged(user, room.id, room.kind, room.name, room.name if title is None else title, role)
 
 
 def _check_outranks(actor: Role | None, target: Role | None) -> None:
