@@ -36,3 +36,6 @@ class PresenceStore(Protocol):
 
     async def online(self, room: RoomId, limit: int) -> tuple[int, list[UserId]]:
         """How many users are online, and up to `limit` of them."""
+
+    async def online_of(self, room: RoomId, users: Sequence[UserId]) -> set[UserId]:
+        """Those of `users` who are online in the room."""

@@ -67,6 +67,21 @@ async def test_the_first_connection_brings_a_user_online(store: PresenceStore) -
     assert await store.online(ROOM, 10) == (2, [ANNA, BERT])
 
 
+async def test_of_many_users_those_are_told_who_are_online_in_the_room(store: PresenceStore) -> None:
+    await store.put([entry(ANNA, "1"), entry(ANNA, "2"), entry(BERT, "3", OTHER)])
+    nobody = UserId("nobody")
+    assert await store.online_of(ROOM, [nobody, ANNA, BERT]) == {ANNA}
+    assert await store.online_of(OTHER, [ANNA, BERT]) == {BERT}
+    assert await store.online_of(RoomId("empty"), [ANNA]) == set()
+    assert await store.online_of(ROOM, []) == set()
+
+
+async def test_those_whose_lease_is_over_are_not_online(store: PresenceStore, clock: ManualClock) -> None:
+    await store.put([entry(ANNA)])
+    clock.advance(LEASE_SECONDS + 1)
+    assert await store.online_of(ROOM, [ANNA]) == set()
+
+
 async def test_the_last_connection_takes_a_user_offline(store: PresenceStore) -> None:
     await store.put([entry(ANNA, "1"), entry(ANNA, "2"), entry(BERT, "3")])
     assert await store.remove([entry(ANNA, "1")]) == []

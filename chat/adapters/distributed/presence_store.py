@@ -25,6 +25,7 @@ _PUT = load_script("presence_put", "clock", "presence")
 _REMOVE = load_script("presence_remove", "clock", "presence")
 _REAP = load_script("presence_reap", "clock", "presence")
 _ONLINE = load_script("presence_online", "clock", "presence")
+_ONLINE_OF = load_script("presence_online_of", "clock", "presence")
 
 
 class RedisPresenceStore:
@@ -60,6 +61,10 @@ class RedisPresenceStore:
         command = self._command(_ONLINE, _partition(room), safe(room), max(0, limit))
         count, users = await self._redis.ask(command)
         return count, [UserId(user.decode()) for user in users]
+
+    async def online_of(self, room: RoomId, users: Sequence[UserId]) -> set[UserId]:
+        found = await self._redis.ask(self._command(_ONLINE_OF, _partition(room), safe(room), *map(safe, users)))
+        return {users[number] for number in found}
 
     async def _change(
         self, script: Script, entries: Sequence[PresenceEntry], *arguments: Word

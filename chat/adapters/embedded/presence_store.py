@@ -52,6 +52,11 @@ class MemoryPresenceStore:
         users = self._connections.get(room, {})
         return len(users), list(itertools.islice(users, max(0, limit)))
 
+    async def online_of(self, room: RoomId, users: Sequence[UserId]) -> set[UserId]:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._lapse()
+        return set(users) & self._connections.get(room, {}).keys()
+
     def _lapse(self) -> None:
         """Takes out what was not renewed, and notes who went offline by that until `reap` tells."""
         now = self._clock()
