@@ -53,6 +53,10 @@ build: $(STAMP) page ## Build the extension and install the project into .venv
 run: build ## Start a node on http://127.0.0.1:8000 with the embedded stores in ./data
 	$(BIN)/chat-gateway serve --host 127.0.0.1 --port 8000 --data-dir data
 
+.PHONY: cluster
+cluster: build services ## Start Redis Cluster, two database shards and three nodes on this machine
+	$(BIN)/chat-gateway dev-cluster
+
 .PHONY: test
 test: build services lint test-rust test-python test-web ## Run every check
 

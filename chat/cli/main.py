@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..config import ChatConfig
 from ..settings import ConfigError, settings_of, show
 from ..version import version
-from . import admin, database, serve
+from . import admin, database, dev_cluster, serve
 from .flags import Parser, add_settings, complain, load_config
 
 
@@ -47,6 +47,7 @@ def _parser() -> Parser:
 
     admin.add_commands(commands)
     database.add_commands(commands)
+    dev_cluster.add_commands(commands)
     if importlib.util.find_spec("chat.client.terminal"):
         _add_connect(commands)
     return parser
