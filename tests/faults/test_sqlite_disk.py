@@ -14,10 +14,10 @@ from chat.adapters.embedded.database import DATABASE_NAME, SqliteDatabase
 from chat.adapters.embedded.message_store import SqliteMessageStore
 from chat.adapters.embedded.room_store import SqliteRoomStore
 from chat.adapters.embedded.user_store import SqliteUserStore
-from chat.domain.errors import Unavailable
-from chat.domain.messages import NewMessage
+from chat.domain.errors import ChatError, Unavailable
+from chat.domain.messages import Appended, NewMessage
 from chat.domain.rooms import RoomKind
-from tests.support.stores import accepted, sqlite_stores
+from tests.support.stores import Stores, accepted, journaling_stores, sqlite_stores
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_SECONDS = 120
@@ -118,14 +118,48 @@ async def test_a_damaged_page_fails_its_room_and_no_other(tmp_path: Path) -> Non
         for number in range(100):
             await stores.append(room, user, text=f"needle {number} " + "x" * 1000)
             await stores.append(other, user, text="x" * 1000)
-    file = tmp_path / DATABASE_NAME
-    content = bytearray(file.read_bytes())
-    page = content.index(b"needle 50 ") // 8192 * 8192
-    content[page : page + 8192] = b"\xff" * 8192
-    file.write_bytes(content)
+    damage(tmp_path / DATABASE_NAME, b"needle 50 ")
     async with sqlite_stores(tmp_path) as stores:
         with pytest.raises(Unavailable):
             await stores.messages.read_after(room.id, 0, 500)
         assert len(await stores.messages.read_after(other.id, 0, 500)) == 100
         assert (await stores.append(other, user)).seq == 101
         assert (await stores.messages.read_one(room.id, 1)).seq == 1
+
+
+async def test_messages_that_belong_on_a_damaged_page_stay_in_the_journal(tmp_path: Path) -> None:
+    async with sqlite_stores(tmp_path) as stores:
+        user = await stores.new_user()
+        room, other = await stores.new_room(user), await stores.new_room(user)
+        for number in range(100):
+            await stores.append(room, user, text=f"needle {number} " + "x" * 1000)
+            await stores.append(other, user, text="x" * 1000)
+    damage(tmp_path / DATABASE_NAME, b"needle 99 ")
+    async with journaling_stores(tmp_path) as stores:
+        kept = await stores.append(room, user, key="kept", text="kept")
+        refused = 0
+        for number in range(20):
+            message = NewMessage(other.id, user.id, f"later {number}", {"text": ""})
+            while isinstance(answer := await append_or_refusal(stores, message), Unavailable):
+                refused += 1
+            assert accepted(answer).seq == 101 + number
+        assert refused == 2, "one to see the damage, and one to see where"
+        assert [message.seq for message in await stores.messages.read_after(other.id, 100, 500)] == [*range(101, 121)]
+        assert await stores.append(room, user, key="kept") == kept._replace(duplicate=True)
+        assert isinstance(await append_or_refusal(stores, NewMessage(room.id, user.id, "new", {})), Unavailable)
+
+
+async def append_or_refusal(stores: Stores, message: NewMessage) -> Appended | ChatError:
+    try:
+        (answer,) = await stores.messages.append([message])
+    except Unavailable as refusal:
+        return refusal
+    return answer
+
+
+def damage(file: Path, needle: bytes) -> None:
+    """Overwrites the page that holds `needle`."""
+    content = bytearray(file.read_bytes())
+    page = content.index(needle) // 8192 * 8192
+    content[page : page + 8192] = b"\xff" * 8192
+    file.write_bytes(content)

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -19,6 +20,7 @@ from chat.adapters.distributed.mysql_server import DEADLINE_SECONDS
 from chat.adapters.distributed.mysql_shards import MySqlShards, migrate_shards, open_shards
 from chat.adapters.distributed.room_store import MySqlRoomStore
 from chat.adapters.distributed.user_store import MySqlUserStore
+from chat.adapters.embedded import journal
 from chat.adapters.embedded.database import SqliteDatabase
 from chat.adapters.embedded.message_store import SqliteMessageStore
 from chat.adapters.embedded.room_store import SqliteRoomStore
@@ -83,6 +85,14 @@ async def sqlite_stores(directory: Path) -> AsyncIterator[Stores]:
 
 
 @contextlib.asynccontextmanager
+async def journaling_stores(directory: Path) -> AsyncIterator[Stores]:
+    """Every message begins in the journal, and goes to the table in some later call."""
+    with patch.multiple(journal, MIN_ENTRY_MESSAGES=1, MAX_MESSAGES=7):
+        async with sqlite_stores(directory) as stores:
+            yield stores
+
+
+@contextlib.asynccontextmanager
 async def mysql_stores(directory: Path, flavour: Flavour = MARIADB) -> AsyncIterator[Stores]:
     """Two shards on a server that all tests share; sessions, which are not kept there, in SQLite."""
     databases = empty_databases("one", "two", flavour=flavour)
@@ -107,6 +117,7 @@ async def sharded(
 STORES = [pytest.param(sqlite_stores, id="sqlite")]
 SHARDED_STORES = [
     *STORES,
+    pytest.param(journaling_stores, id="sqlite-journal"),
     pytest.param(mysql_stores, id="mariadb"),
     pytest.param(
         functools.partial(mysql_stores, flavour=MYSQL),

@@ -12,10 +12,11 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from ...domain.errors import ChatError, NotFound
+from ...domain.errors import ChatError, NotFound, Unavailable
 from ...domain.messages import Appended
 from ...domain.rooms import Role
 from ...domain.users import fold_name
+from .journal import Journal, Stored
 from .sql import chunks, flat, marks, values
 
 
@@ -44,12 +45,12 @@ class _Head:
 
 
 def append_calls(
-    connection: sqlite3.Connection, calls: Sequence[Sequence[Row]], now: int
+    connection: sqlite3.Connection, journal: Journal, calls: Sequence[Sequence[Row]], now: int
 ) -> list[list[Appended | ChatError]]:
     """Stores the rows of all calls, in their order, and answers each call. `now` is milliseconds UTC."""
     rows = list(itertools.chain.from_iterable(calls))
     heads = _heads(connection, {row.room for row in rows})
-    known = _stored(connection, rows, heads)
+    known = _stored(connection, journal, rows, heads)
     stored: list[tuple[Row, Appended]] = []
 
     def answer(row: Row) -> Appended | ChatError:
@@ -58,12 +59,14 @@ def append_calls(
             return NotFound("no such room")
         if first := known.get((row.room, row.user, row.key)):
             return first._replace(duplicate=True)
+        if row.room in journal.damaged:
+            return Unavailable("the store is away for the moment")
         appended = known[row.room, row.user, row.key] = head.next(now)
         stored.append((row, appended))
         return appended
 
     answers = [[answer(row) for row in call] for call in calls]
-    _insert(connection, stored)
+    journal.add(connection, [Stored(row.room, done.seq, done.ts, row.user, row.key, row.body) for row, done in stored])
     _save_heads(connection, heads, {row.room for row, _ in stored})
     _insert_mentions(connection, stored)
     return answers
@@ -84,10 +87,14 @@ def _heads(connection: sqlite3.Connection, rooms: Collection[str]) -> dict[str, 
 
 
 def _stored(
-    connection: sqlite3.Connection, rows: Sequence[Row], heads: dict[str, _Head]
+    connection: sqlite3.Connection, journal: Journal, rows: Sequence[Row], heads: dict[str, _Head]
 ) -> dict[tuple[str, str, str], Appended]:
     """The first answers to those rows that are retries."""
     found: dict[tuple[str, str, str], Appended] = {}
+    newest = journal.recall(connection)
+    for room, user, key, *_ in rows if newest else ():
+        if (first := newest.get((room, user, key))) is not None:
+            found[room, user, key] = Appended(heads[room].epoch, first.seq, first.ts, duplicate=True)
     for chunk in chunks(row for row in rows if row.room in heads):
         query = (
             f"WITH wanted (room, user, key) AS (VALUES {values(3, len(chunk))})"
@@ -96,14 +103,6 @@ def _stored(
         for room, user, key, seq, ts in connection.execute(query, flat(row[:3] for row in chunk)):
             found[room, user, key] = Appended(heads[room].epoch, seq, ts, duplicate=True)
     return found
-
-
-def _insert(connection: sqlite3.Connection, stored: Iterable[tuple[Row, Appended]]) -> None:
-    """OR FAIL because the default, ABORT, would copy every page first to undo the statement; a savepoint does that."""
-    for chunk in chunks((row.room, done.seq, done.ts, row.user, row.key, row.body) for row, done in stored):
-        connection.execute(
-            f"INSERT OR FAIL INTO messages (room, seq, ts, user, key, body) VALUES {values(6, len(chunk))}", flat(chunk)
-        )
 
 
 def _save_heads(connection: sqlite3.Connection, heads: dict[str, _Head], changed: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from ...domain.rooms import RoomId
 from ...domain.users import UserId
 from .appends import Row, append_calls
 from .database import SqliteDatabase
+from .journal import Journal, Stored, newest_of
 from .sql import bounded_limit, bounded_seq, chunks, marks
 
 _COLUMNS = "room, seq, ts, user, key, body, revision, deleted"
@@ -31,6 +33,7 @@ class SqliteMessageStore:
     def __init__(self, database: SqliteDatabase, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self._journal = Journal()
         self._append_waiting = self._append_calls  # bound once: what waits for the same work is done together
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Appended | ChatError]:
@@ -63,13 +66,19 @@ class SqliteMessageStore:
         return await self._database.read(functools.partial(_one, room=room, seq=seq))
 
     async def edit(self, room: RoomId, seq: int, body: dict[str, Any]) -> Message:
-        return await self._database.write(functools.partial(_edit, room=room, seq=seq, body=_encoded(body)))
+        edit = functools.partial(_edit, room=room, seq=seq, body=_encoded(body))
+        return await self._database.write(functools.partial(self._change, change=edit))
 
     async def delete(self, room: RoomId, seq: int) -> Message:
-        return await self._database.write(functools.partial(_delete, room=room, seq=seq))
+        delete = functools.partial(_delete, room=room, seq=seq)
+        return await self._database.write(functools.partial(self._change, change=delete))
 
     async def mentions_of(self, user: UserId, after: float, limit: int) -> list[tuple[RoomId, int, float]]:
         return await self._database.read(functools.partial(_mentions, user=user, after=after, limit=limit))
+
+    def _change(self, connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], Message]) -> Message:
+        self._journal.fold(connection)
+        return change(connection)
 
     async def _tops(self, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
         return await self._database.read(functools.partial(_tops, rooms=rooms))
@@ -77,7 +86,7 @@ class SqliteMessageStore:
     def _append_calls(
         self, connection: sqlite3.Connection, calls: Sequence[Sequence[Row]]
     ) -> list[list[Appended | ChatError]]:
-        return append_calls(connection, calls, round(self._clock() * 1000))
+        return append_calls(connection, self._journal, calls, round(self._clock() * 1000))
 
 
 def _row(message: NewMessage) -> Row | Invalid:
@@ -114,21 +123,29 @@ def _tops(connection: sqlite3.Connection, rooms: Sequence[RoomId]) -> dict[RoomI
 def _after(connection: sqlite3.Connection, room: RoomId, after: int, limit: int) -> list[Message]:
     query = f"SELECT {_COLUMNS} FROM messages WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
     rows = connection.execute(query, (room, bounded_seq(after), bounded_limit(limit)))
-    return [_message(row) for row in rows]
+    newest = [row for row in newest_of(connection, room) if row.seq > after]
+    found = itertools.islice(itertools.chain(rows, map(_unchanged, newest)), bounded_limit(limit))
+    return [_message(row) for row in found]
 
 
 def _before(connection: sqlite3.Connection, room: RoomId, before: int | None, limit: int) -> list[Message]:
     query = f"SELECT {_COLUMNS} FROM messages WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
     rows = connection.execute(query, (room, bounded_seq(before), bounded_limit(limit)))
-    return [_message(row) for row in rows][::-1]
+    newest = [row for row in newest_of(connection, room) if before is None or row.seq < before]
+    found = itertools.islice(itertools.chain(map(_unchanged, reversed(newest)), rows), bounded_limit(limit))
+    return [_message(row) for row in found][::-1]
 
 
 def _one(connection: sqlite3.Connection, room: RoomId, seq: int) -> Message:
-    query = f"SELECT {_COLUMNS} FROM messages WHERE room = ? AND seq = ?"
-    row = connection.execute(query, (room, bounded_seq(seq))).fetchone()
-    if row is None:
+    found = _after(connection, room, seq - 1, 1)
+    if not found or found[0].seq != seq:
         raise NotFound("no such message")
-    return _message(row)
+    return found[0]
+
+
+def _unchanged(stored: Stored) -> tuple[Any, ...]:
+    """A message of the journal as a row of the table."""
+    return (*stored, 0, 0)
 
 
 def _edit(connection: sqlite3.Connection, room: RoomId, seq: int, body: bytes) -> Message:

@@ -118,6 +118,11 @@ def _as_it_is(_connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
     return work()
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether `error` comes from a page of the database that is not what it should be."""
+    return _primary_code(error) in _DAMAGE
+
+
 def _is_disk(error: BaseException) -> bool:
     return _primary_code(error) in _DISK_ERRORS
 
@@ -132,7 +137,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 def _refusal(error: Exception) -> Exception:
     """What the caller is told: `Unavailable` where a page is damaged, any other error as it is: a refusal, or a bug."""
-    if _primary_code(error) not in _DAMAGE:
+    if not is_damage(error):
         return error
     _log.error("the database is damaged: %s", _described(error))
     return _unavailable()
