@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,13 @@ class ChatConfig:
     """Where messages, accounts and the token key are kept; made if it is missing, for this user alone."""
     node: str = ""
     """The name of this process among all nodes, at most 32 of a-z 0-9 - _; random if it is empty."""
+    advertise: str = ""
+    """Where clients reach this node and no other, as ws://host:port or wss://host:port. With it, /api/connect of other
+    nodes sends clients here; empty: only who asks this node is sent here, by the address that was asked."""
+    region: str = ""
+    """A name for where this node is; /api/connect prefers nodes of the client's region."""
+    lease_seconds: float = 15.0
+    """How long the others wait for a sign of life until this node counts as dead; given every third of it."""
     backend: Literal["auto", "native", "pure"] = "auto"
     """The gateway: the Rust one, the Python one, or the Rust one if it was built."""
     shards: tuple[str, ...] = dataclasses.field(default=(), metadata={"flag": "--shard"}, repr=False)
@@ -56,7 +64,7 @@ class ChatConfig:
         default_factory=RealtimeConfig,
         metadata={
             "derived": (
-                *("node", "allowed_origins", "heartbeat_seconds", "max_message_bytes"),
+                *("node", "lease_seconds", "allowed_origins", "heartbeat_seconds", "max_message_bytes"),
                 *("frames_per_second", "frame_burst", "bytes_per_second", "bytes_burst"),
             )
         },
@@ -69,6 +77,8 @@ class ChatConfig:
         for name in ("token_key", "previous_token_key"):
             if 0 < len(getattr(self, name).encode()) < MIN_SECRET_BYTES:
                 raise ValueError(f"{name} must have at least {MIN_SECRET_BYTES} bytes")
-        for name in ("token_seconds", "shutdown_seconds"):
+        if not re.fullmatch(r"(wss?://[^/?#@\s]+)?", self.advertise):
+            raise ValueError("advertise must be ws://host:port or wss://host:port, without a path")
+        for name in ("token_seconds", "shutdown_seconds", "lease_seconds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

@@ -61,7 +61,7 @@ class Authentication:
         revoked: set[str] = set()
         self._under_way[id(revoked)] = revoked
         try:
-            answers = await self._auth.verify_each(tokens)
+            answers = await self._auth.verify_each(tokens, resume=True)
         finally:
             del self._under_way[id(revoked)]
         return [_unless(revoked, answer) if revoked else answer for answer in answers]

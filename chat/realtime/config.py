@@ -24,6 +24,8 @@ class RealtimeConfig:
     """The same for bytes."""
     bytes_burst: int = 4_194_304
 
+    lease_seconds: float = 15.0
+    """How long a node may be frozen until it looks up, before anything else, whether those who are here may be."""
     hello_seconds: float = 10.0
     """From the handshake to a valid token; then the connection closes with 4501."""
     expiry_grace_seconds: float = 25.0

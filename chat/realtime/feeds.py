@@ -22,6 +22,8 @@ from .subscriptions import Subscriptions
 
 _TOPS = 500
 """Rooms whose position is asked for at a time."""
+_SPREAD_SECONDS = 1.0
+"""Within which the nodes of a fleet ask, when all have to."""
 _ROOM_PREFIX = events.room_channel(RoomId(""))
 _log = structlog.get_logger(__name__)
 
@@ -144,6 +146,13 @@ class Feeds:
         if rooms:
             self.spawn(lambda: self._compare_surely(rooms))
 
+    def compare_all(self) -> None:
+        """Somebody has died who may have committed what was told nobody: looks after every room, soon.
+
+        Not at once, as the whole fleet asks the store for the same reason.
+        """
+        self.spawn(self._compare_all)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Speaks with the broker, and audits all rooms now and then, for ever."""
         async with trio.open_nursery() as nursery:
@@ -183,6 +192,10 @@ class Feeds:
             return await self._presence.count(room)
         except ChatError:
             return 0
+
+    async def _compare_all(self) -> None:
+        await trio.sleep(random.uniform(0, _SPREAD_SECONDS))  # noqa: S311 -- nothing secret
+        await self._compare_surely(list(self._places))
 
     async def _compare_surely(self, rooms: Sequence[RoomId]) -> None:
         pause = self._config.hold_seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
@@ -33,6 +33,7 @@ from .codecs import Malformed
 from .config import RealtimeConfig
 from .dispatch import Dispatcher
 from .feeds import Feeds
+from .fence import Fence
 from .joins import Joins
 from .recheck import Recheck
 from .room_feed import RoomFeed
@@ -78,6 +79,7 @@ class Realtime:
         self._authentication = Authentication(gateway, services, self._sessions, config)
         self._admission = Admission(gateway, self._authentication, self._sessions, config, self._feeds.spawn)
         self._recheck = Recheck(services, self._sessions, self._joins, self._authentication, config)
+        self._fence = Fence(self._wake_up, lease_seconds=config.lease_seconds, spawn=self._feeds.spawn)
         self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config, self._feeds.spawn)
         self._nursery: trio.Nursery
 
@@ -97,11 +99,16 @@ class Realtime:
             self._nursery = nursery
             await nursery.start(self._feeds.run)
             nursery.start_soon(self._recheck.run)
+            nursery.start_soon(self._fence.run)
             nursery.start_soon(self._receive_deliveries)
             await self._feeds.subscribe_control()
             nursery.start_soon(self._receive_events)
             nursery.start_soon(self._sweep)
             task_status.started()
+
+    def lost_touch(self) -> None:
+        """The fleet has taken this node for dead: whatever it knows may be old."""
+        self._resumed([events.CONTROL, *self._channels()])
 
     async def say_goodbye(self, seconds: float) -> None:
         """Tells every client that the node goes away, and to reconnect at a random moment within `seconds`."""
@@ -115,7 +122,10 @@ class Realtime:
 
     async def _receive_events(self) -> None:
         while True:
-            for event in await self._gateway.receive_events():
+            batch = await self._gateway.receive_events()
+            if self._fence.is_up():
+                await self._fence.lowered()
+            for event in batch:
                 self._handle(event)
             self._admission.flush()
             self._dispatcher.flush()
@@ -161,14 +171,30 @@ class Realtime:
 
     async def _receive_deliveries(self) -> None:
         while True:
-            for number, item in enumerate(await self._broker.receive(), 1):
+            batch = await self._broker.receive()
+            if self._fence.is_up():
+                await self._fence.lowered()
+            for number, item in enumerate(batch, 1):
                 if isinstance(item, Resumed):
-                    self._feeds.resumed(item.channels)
-                    self._recheck.resumed(item.channels)
+                    self._resumed(item.channels)
                 else:
                     self._delivered(item)
                 if number % _SLICE == 0:
                     await trio.lowlevel.checkpoint()
+
+    def _resumed(self, channels: Sequence[str]) -> None:
+        self._feeds.resumed(channels)
+        self._recheck.resumed(channels)
+
+    async def _wake_up(self) -> None:
+        """Looks up what may have changed while this node was frozen; returns when what must be known first is known."""
+        rooms = self._channels()
+        self._feeds.resumed(rooms)
+        await self._recheck.check_sign_ins()
+        self._recheck.resumed(rooms)
+
+    def _channels(self) -> list[str]:
+        return [events.room_channel(feed.room) for feed in self._feeds]
 
     def _delivered(self, delivery: Delivery) -> None:
         """One event: of the whole fleet, or of a room that somebody here listens to."""
@@ -186,6 +212,8 @@ class Realtime:
             self._authentication.revoke(SessionId(event.session))
         elif isinstance(event, events.UserBanned):
             self._authentication.ban(UserId(event.user))
+        elif isinstance(event, events.NodeLost):
+            self._feeds.compare_all()
         elif isinstance(event, events.RoomsChanged):
             self._rooms_changed(event)
         elif feed is None or event.room != feed.room:

@@ -8,7 +8,7 @@ from typing import TypeVarTuple, Unpack
 import structlog
 import trio
 
-from ..domain.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from ..domain.errors import ChatError, Forbidden, NotFound, Unauthenticated, Unavailable
 from ..domain.rooms import Operation, RoomId
 from ..domain.users import Identity, UserId
 from ..services import Services, events
@@ -18,6 +18,9 @@ from .joins import Joins
 from .session import Sessions
 
 T = TypeVarTuple("T")
+
+_SIGN_INS = 500
+"""Asked for at a time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,20 +60,34 @@ class Recheck:
             self._work = trio.Event()
             channels, self._doubtful = self._doubtful, set()
             if events.CONTROL in channels:
-                await self._check_sign_ins()
+                await self.check_sign_ins()
             await self._check_members(channels)
 
-    async def _check_sign_ins(self) -> None:
-        """Ends the connections of sign-ins that are over; a ban ends all of a user's."""
-        identities = (session.identity for session in self._sessions if session.identity is not None)
-        for identity in {identity.session: identity for identity in identities}.values():
-            await self._until_answered(self._check_sign_in, identity)
+    async def check_sign_ins(self) -> None:
+        """Ends the connections of sign-ins that are over, however long it takes to find out.
 
-    async def _check_sign_in(self, identity: Identity) -> None:
-        try:
-            await self._auth.recheck(identity)
-        except Unauthenticated:
-            self._authentication.revoke(identity.session)
+        A ban has ended all sign-ins of a user.
+        """
+        present = (session.identity for session in self._sessions if session.identity is not None)
+        doubtful = list({identity.session: identity for identity in present}.values())
+        while doubtful:
+            unknown: list[Identity] = []
+            for start in range(0, len(doubtful), _SIGN_INS):
+                unknown += await self._check_sign_ins(doubtful[start : start + _SIGN_INS])
+            if unknown:
+                _log.warning("recheck_postponed", sign_ins=len(unknown))
+                await trio.sleep(self._config.retry_seconds)
+            doubtful = unknown
+
+    async def _check_sign_ins(self, identities: Sequence[Identity]) -> list[Identity]:
+        """Those of whom nobody could say."""
+        unknown: list[Identity] = []
+        for identity, answer in zip(identities, await self._auth.recheck_each(identities), strict=True):
+            if isinstance(answer, Unauthenticated):
+                self._authentication.revoke(identity.session)
+            elif isinstance(answer, ChatError):
+                unknown.append(identity)
+        return unknown
 
     async def _check_members(self, channels: set[str]) -> None:
         """Ends the feeds of users who are no members any more."""

@@ -107,24 +107,29 @@ class Auth:
             raise answer
         return answer
 
-    async def verify_each(self, access_tokens: Sequence[str]) -> list[Identity | ChatError]:
-        """The same for many, with an answer for each. Raises: no ChatError."""
-        answers = [self._identity(token) for token in access_tokens]
+    async def verify_each(self, tokens: Sequence[str], *, resume: bool = False) -> list[Identity | ChatError]:
+        """The same for many, with an answer for each; with `resume`, resume tokens count, too. Raises: no ChatError."""
+        answers = [self._identity(token, resume) for token in tokens]
         valid = {number: answer for number, answer in enumerate(answers) if isinstance(answer, Identity)}
-        touched = await self._touch_each([identity.session for identity in valid.values()])
-        for (number, identity), session in zip(valid.items(), touched, strict=True):
-            try:
-                await self._check(identity, session)
-            except ChatError as error:
-                answers[number] = error
+        for number, answer in zip(valid, await self.recheck_each(list(valid.values())), strict=True):
+            answers[number] = answer
         return answers
 
-    async def recheck(self, identity: Identity) -> None:
-        """Whether a user who was verified before is still signed in; extends the session. Raises: Unauthenticated.
+    async def recheck_each(self, identities: Sequence[Identity]) -> list[Identity | ChatError]:
+        """Whether users who were verified before are still signed in; extends the sessions. Raises: no ChatError.
 
         A session that the store has lost is made again, unless the account is banned meanwhile.
         """
-        await self._check(identity, await self._sessions.touch(identity.session))
+        answers: list[Identity | ChatError] = []
+        touched = await self._touch_each([identity.session for identity in identities])
+        for identity, session in zip(identities, touched, strict=True):
+            try:
+                await self._check(identity, session)
+            except ChatError as error:
+                answers.append(error)
+            else:
+                answers.append(identity)
+        return answers
 
     async def _check(self, identity: Identity, session: Session | Unavailable | None) -> None:
         """Raises: Unauthenticated, Unavailable. `session` is what the store has said of it."""
@@ -156,9 +161,9 @@ class Auth:
         await self._set_banned(user, False)
         _log.info("user_unbanned", user=user)
 
-    def _identity(self, access_token: str) -> Identity | ChatError:
+    def _identity(self, token: str, resume: bool) -> Identity | ChatError:
         try:
-            return self._tokens.verify(access_token)
+            return self._tokens.verify(token, resume=resume)
         except Unauthenticated as error:
             return error
 

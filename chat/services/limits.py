@@ -35,6 +35,8 @@ class Limits:
     """New rooms, direct ones included."""
     find_per_user: Rate = Rate(1, 30)
     """Users looked up by name: enough to write to people, too little to collect who is there."""
+    connect_per_user: Rate = Rate(1, 30)
+    """Questions for the node to connect to: one with each connection, and all devices may come back at once."""
     invite_per_target: Rate = Rate(20 / _HOUR, 20)
     """How often one user can be put into rooms or written to by strangers, whoever does it."""
     typing_per_room: Rate = Rate(1 / 3, 1)

@@ -57,6 +57,8 @@ class _Claims(msgspec.Struct, frozen=True, gc=False):
     sid: str
     iat: float
     exp: float
+    node: str = ""
+    """In a resume token: where its connection was to be opened."""
     nbf: float = -math.inf
     """Not issued by us, but understood."""
 
@@ -89,35 +91,51 @@ class Tokens:
         self._header = keys[0].header
         self._issuer = issuer
         self._audience = audience
+        self._sockets = f"{audience}-sockets"
         self._lifetime = lifetime_seconds
 
     def issue(self, user: User, session: SessionId) -> tuple[str, float]:
         """A token for `user`, and its remaining lifetime in seconds."""
-        now = time.time()
-        claims = {
-            "iss": self._issuer,
-            "aud": self._audience,
-            "sub": user.id,
-            "name": user.name,
-            "sid": session,
-            "iat": int(now),
-            "exp": int(now + self._lifetime),
-        }
-        signed = b"%b.%b" % (self._header, _base64url(_encode(claims)))
-        return (b"%b.%b" % (signed, _signature(self._secrets[self._header], signed))).decode(), self._lifetime
+        return self._signed(self._audience, user, session, time.time() + self._lifetime), self._lifetime
 
-    def verify(self, token: str) -> Identity:
+    def issue_resume(self, who: Identity, node: str) -> str:
+        """A token that opens sockets and nothing else, for as long as the one that `who` was proven by."""
+        return self._signed(self._sockets, who.user, who.session, who.expires, node=node)
+
+    def verify(self, token: str, *, resume: bool = False) -> Identity:
         """Who the token speaks for; whether the session is still alive is another question.
 
-        Raises: Unauthenticated, with the same text whatever is wrong.
+        Only with `resume` a resume token is as good. Raises: Unauthenticated, with the same text whatever is wrong.
         """
         try:
             claims = _decode(self._payload(token))
-            self._check(claims, time.time())
+            self._check(claims, time.time(), resume)
         # RecursionError: whoever holds the key may sign what nests deeply.
         except (ValueError, RecursionError):
             raise Unauthenticated("the access token is not valid") from None
         return Identity(User(UserId(claims.sub), claims.name), SessionId(claims.sid), claims.exp)
+
+    def node_of(self, resume: str, user: UserId) -> str:
+        """The node that a resume token of `user` names, however old it is; empty if it is none."""
+        try:
+            claims = _decode(self._payload(resume))
+        except (ValueError, RecursionError):
+            return ""
+        return claims.node if claims.aud == self._sockets and claims.sub == user else ""
+
+    def _signed(self, audience: str, user: User, session: SessionId, expires: float, **more: str) -> str:
+        claims = {
+            "iss": self._issuer,
+            "aud": audience,
+            "sub": user.id,
+            "name": user.name,
+            "sid": session,
+            "iat": int(time.time()),
+            "exp": int(expires),
+            **more,
+        }
+        signed = b"%b.%b" % (self._header, _base64url(_encode(claims)))
+        return (b"%b.%b" % (signed, _signature(self._secrets[self._header], signed))).decode()
 
     def _payload(self, token: str) -> bytes:
         """What the token claims, if one of our keys has signed it. Raises: ValueError."""
@@ -133,9 +151,10 @@ class Tokens:
             raise ValueError("signed by somebody else")
         return urlsafe_b64decode(payload + b"==")
 
-    def _check(self, claims: _Claims, now: float) -> None:
+    def _check(self, claims: _Claims, now: float, resume: bool) -> None:
         """Raises: ValueError."""
-        if claims.iss != self._issuer or claims.aud != self._audience:
+        audiences = (self._audience, self._sockets) if resume else (self._audience,)
+        if claims.iss != self._issuer or claims.aud not in audiences:
             raise ValueError("for somebody else")
         if not max(claims.iat, claims.nbf) - _LEEWAY_SECONDS <= now < claims.exp:
             raise ValueError("not valid now")

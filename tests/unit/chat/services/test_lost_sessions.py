@@ -70,7 +70,7 @@ async def test_a_token_outlives_the_loss_of_its_session_and_restores_it(
         await auth.token_for(anna.session.id)
     identity = await auth.verify(anna.access_token)
     assert identity.user == anna.user
-    await auth.recheck(identity)
+    assert await auth.recheck_each([identity]) == [identity]
     assert (await auth.token_for(anna.session.id)).user == anna.user
 
 
