@@ -106,7 +106,7 @@ class MySqlMessageStore:
         return await self._shards.on(Kind.ROOMS, room, functools.partial(_one, room=room, seq=seq))
 
     async def edit(self, room: RoomId, seq: int, body: dict[str, Any]) -> Message:
-        work = functools.partial(_edit, room=room, seq=seq, body=_encoded(body))
+        work = functools.partial(_edit, room=room, seq=seq, body=encoded_body(body))
         return await self._change(room, work, idempotent=False)
 
     async def delete(self, room: RoomId, seq: int) -> Message:
@@ -199,14 +199,15 @@ def _row(message: NewMessage, users: dict[str, UserId]) -> Row | Invalid:
     except UnicodeEncodeError:
         return Invalid("room, user or key is no valid text")
     try:
-        body = _encoded(message.body)
+        body = encoded_body(message.body)
     except Invalid as refused:
         return refused
     mentioned = dict.fromkeys(users[name] for name in map(fold_name, message.mentions) if name in users)
     return Row(message.room, message.user, message.key, body, tuple(mentioned))
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
+def encoded_body(body: dict[str, Any]) -> bytes:
+    """As it is stored. Raises: Invalid."""
     try:
         encoded = _encode(body)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -12,6 +12,7 @@ from asyncmy.errors import IntegrityError
 from ...domain.errors import ChatError, NotFound
 from ...domain.messages import Appended
 from ...domain.rooms import Role
+from .archive_keys import Key, find_archived
 from .mysql_errors import DUPLICATE_KEY, code_of
 from .mysql_pool import Moved, Session
 from .mysql_sql import chunks, flat, marks, table, values
@@ -32,7 +33,6 @@ class Row(NamedTuple):
     """Users; those who are no members when it is stored are left out."""
 
 
-Key = tuple[str, str, str]
 Answer = Appended | ChatError | Moved
 New = list[tuple[Row, Appended]]
 
@@ -44,6 +44,7 @@ class _Head:
     epoch: str
     seq: int
     ts: int
+    archived: int
 
     def next(self, now: int) -> Appended:
         self.seq += 1
@@ -69,7 +70,9 @@ class AppendBatch:
         looks_first = bool(self._tried)
         while True:
             heads, absent = await self._lock(session)
-            known = await self._stored(session, heads) if looks_first else {}
+            known = await self._archived(session, heads)
+            if looks_first:
+                known |= await self._stored(session, heads)
             answers, new = self._number(heads, absent, known)
             try:
                 await _insert(session, new)
@@ -91,11 +94,11 @@ class AppendBatch:
         found: dict[str, _Head] = {}
         for chunk in chunks(rooms):
             query = (
-                "SELECT id, epoch, seq, ts FROM rooms FORCE INDEX (PRIMARY)"
+                "SELECT id, epoch, seq, ts, archived FROM rooms FORCE INDEX (PRIMARY)"
                 f" WHERE id IN ({marks(len(chunk))}) ORDER BY id FOR UPDATE"
             )
-            for room, epoch, seq, ts in await session.rows(query, chunk):
-                found[room.decode()] = _Head(epoch.decode(), seq, ts)
+            for room, epoch, seq, ts, archived in await session.rows(query, chunk):
+                found[room.decode()] = _Head(epoch.decode(), seq, ts, archived)
         try:
             if missing := [room for room in rooms if room not in found]:
                 await session.check_ownership(Kind.ROOMS, missing)
@@ -116,6 +119,12 @@ class AppendBatch:
                 where = room.decode(), user.decode(), key.decode()
                 found[where] = Appended(heads[where[0]].epoch, seq, ts, duplicate=where not in self._tried)
         return found
+
+    async def _archived(self, session: Session, heads: dict[str, _Head]) -> dict[Key, Appended]:
+        """The first answers to retries of what has left the table, whose keys the insert cannot run into."""
+        keys = [row[:3] for row in self._rows if (head := heads.get(row.room)) and head.archived]
+        found = await find_archived(session, keys)
+        return {key: Appended(heads[key[0]].epoch, seq, ts, duplicate=True) for key, (seq, ts) in found.items()}
 
     def _number(
         self, heads: dict[str, _Head], absent: Answer, known: dict[Key, Appended]

@@ -151,7 +151,7 @@ _V3 = (
         segment_bytes BIGINT UNSIGNED NOT NULL,
         footer_bytes INT UNSIGNED NOT NULL,
         footer_sha256 BINARY(32) NOT NULL,
-        verified TINYINT NOT NULL DEFAULT 0,
+        state {_ROLE},
         at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
     ) {_OPTIONS} COMMENT 'segments whose messages are still on their way'""",
 )
