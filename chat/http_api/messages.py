@@ -8,11 +8,11 @@ from .views import MessagesAnswer, MessagesQuery, MessageView, UnreadAnswer
 
 async def history(call: Call, query: MessagesQuery) -> MessagesAnswer:
     """Answers a page of messages, oldest first."""
-    found, more = await call.services.messaging.history(
+    found, more, epoch = await call.services.messaging.history(
         call.identity, call.room, before=query.before, after=query.after, limit=query.limit
     )
     names = await call.services.names.of(list({message.user for message in found}))
-    return MessagesAnswer([MessageView.of(message, names.get(message.user, "")) for message in found], more)
+    return MessagesAnswer([MessageView.of(message, names.get(message.user, "")) for message in found], more, epoch)
 
 
 async def unread(call: Call) -> UnreadAnswer:

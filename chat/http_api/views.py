@@ -193,10 +193,11 @@ class MessageView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MessagesAnswer(msgspec.Struct, frozen=True):
-    """Messages, oldest first, and whether there are more that way."""
+    """Messages, oldest first, and whether there are more that way. `epoch` names this life of the history."""
 
     messages: list[MessageView]
     more: bool
+    epoch: str
 
 
 class UnreadAnswer(msgspec.Struct, frozen=True):

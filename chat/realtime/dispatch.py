@@ -179,11 +179,11 @@ class Dispatcher:
         if command.get("limit") is not None:
             limit = fields.integer(command, "limit", minimum=1, maximum=HISTORY_LIMIT)
         room = fields.room(command)
-        messages, more = await self._messaging.history(who, room, before=before, after=after, limit=limit)
+        messages, more, epoch = await self._messaging.history(who, room, before=before, after=after, limit=limit)
         names = await self._names.of(list({message.user for message in messages})) if messages else {}
         page = [pushes.message(message, names.get(message.user, "")) for message in messages]
         while True:
-            frame = session.codec.encode(pushes.answer(number, {"messages": page, "more": more}))
+            frame = session.codec.encode(pushes.answer(number, {"epoch": epoch, "messages": page, "more": more}))
             if len(frame) <= self._config.max_answer_bytes or len(page) <= 1:
                 break
             half = len(page) // 2

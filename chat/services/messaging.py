@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -23,6 +23,14 @@ from .rooms import Rooms
 from .validation import check_body, check_page, check_seq
 
 _NO_ROLES: Mapping[RoomId, Role] = MappingProxyType({})
+
+
+class HistoryPage(NamedTuple):
+    """Messages, oldest first, whether there are more that way, and the life of the history that they are of."""
+
+    messages: list[Message]
+    more: bool
+    epoch: str
 
 
 class Messaging:
@@ -57,22 +65,22 @@ class Messaging:
 
     async def history(
         self, who: Identity, room: RoomId, *, before: int | None = None, after: int | None = None, limit: int
-    ) -> tuple[list[Message], bool]:
-        """A page of at most `limit` (1 to 200) messages, oldest first, and whether there are more that way.
+    ) -> HistoryPage:
+        """A page of at most `limit` (1 to 200) messages.
 
         With seq < `before` (neither given: the newest), or > `after`. Raises: Invalid, NotFound, RateLimited.
         """
         check_page(limit)
         await self._throttle.take(f"history:user:{who.user.id}", self._limits.history_per_user)
-        await self._rooms.authorize(who.user.id, room, Operation.SEE)
+        found, _ = await self._rooms.authorize(who.user.id, room, Operation.SEE)
         if after is None:
             before = None if before is None else check_seq(before, "before")
             page = await self._messages.read_before(room, before, limit + 1)
-            return page[-limit:], len(page) > limit
+            return HistoryPage(page[-limit:], len(page) > limit, found.epoch)
         if before is not None:
             raise Invalid("before and after exclude each other")
         page = await self._messages.read_after(room, check_seq(after, "after"), limit + 1)
-        return page[:limit], len(page) > limit
+        return HistoryPage(page[:limit], len(page) > limit, found.epoch)
 
     async def edit(self, who: Identity, room: RoomId, seq: int, body: dict[str, Any]) -> Message:
         """Replaces the body of one's own message. Raises: NotFound, Forbidden, Invalid, RateLimited."""

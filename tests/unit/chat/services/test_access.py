@@ -133,7 +133,7 @@ async def test_b37_a_position_of_a_foreign_room_leads_nowhere_from_ones_own(worl
         await messaging.edit(who, own.id, 3, {"text": "mine now"})
     with pytest.raises(NotFound):
         await messaging.delete(who, own.id, 3)
-    page, _ = await messaging.history(who, own.id, after=0, limit=200)
+    page, *_ = await messaging.history(who, own.id, after=0, limit=200)
     assert [message.room for message in page] == [own.id]
     assert await messaging.mark_read(who, own.id, 3) == 1  # the top of one's own room
 

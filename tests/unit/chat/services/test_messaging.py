@@ -40,7 +40,8 @@ async def test_a_post_is_stored_numbered_and_told(world: World) -> None:
     assert (at.epoch, at.seq, at.duplicate) == (room.epoch, 1, False)
     told = events.Posted(room.id, at.epoch, 1, at.ts, owner.user.id, "owner", "key", {"text": "hello", "mood": "glad"})
     assert world.broker.calls == [[told]]
-    [message], more = await world.services.messaging.history(owner, room.id, limit=10)
+    [message], more, epoch = await world.services.messaging.history(owner, room.id, limit=10)
+    assert epoch == room.epoch
     assert (message.seq, message.ts, message.user, message.body, more) == (1, at.ts, owner.user.id, told.body, False)
 
 
@@ -113,7 +114,7 @@ async def test_b40_sender_seq_and_time_cannot_be_forged(world: World) -> None:
     }
     [at] = await world.services.messaging.post(member, [post(room, **forged)])
     assert isinstance(at, Appended)
-    [message], _ = await world.services.messaging.history(owner, room.id, limit=1)
+    [message], *_ = await world.services.messaging.history(owner, room.id, limit=1)
     assert (message.seq, message.ts, message.user) == (1, at.ts, member.user.id)
     assert (message.revision, message.deleted) == (0, False)
     assert message.body == {"text": "hello"} | forged
@@ -215,7 +216,7 @@ async def test_history_is_paged_both_ways(world: World) -> None:
     await world.services.messaging.post(owner, [post(room, f"k{n}") for n in range(7)])
 
     async def page(**where: Any) -> tuple[list[int], bool]:
-        messages, more = await world.services.messaging.history(owner, room.id, **where)
+        messages, more, _ = await world.services.messaging.history(owner, room.id, **where)
         return [message.seq for message in messages], more
 
     assert await page(limit=3) == ([5, 6, 7], True)
@@ -282,7 +283,7 @@ async def test_a_moderator_deletes_and_a_deletion_is_told_once(world: World) -> 
         await messaging.delete(member, room.id, 3)
     with pytest.raises(NotFound):
         await messaging.edit(member, room.id, 1, {"text": "back"})
-    page, _ = await messaging.history(owner, room.id, limit=10)
+    page, *_ = await messaging.history(owner, room.id, limit=10)
     assert [(message.seq, message.deleted) for message in page] == [(1, True), (2, True), (3, False)]
 
 
