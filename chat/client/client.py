@@ -20,7 +20,7 @@ from .config import ClientConfig
 from .connection import Connection, Hello
 from .credentials import Credentials
 from .errors import ClientError, ConnectionLost
-from .events import Member, Position, RoomInfo, User
+from .events import Member, Position, RoomChanged, RoomInfo, User, parse
 from .http import HttpApi
 from .room import Room
 
@@ -40,6 +40,8 @@ class State(enum.Enum):
 
 OnState = Callable[[State, str], None]
 """Told of every change, with the reason in words. Must not block."""
+OnRoom = Callable[[RoomChanged], None]
+"""Told when the user's list of rooms changes, by whomever. Must not block."""
 
 
 class Client:
@@ -58,6 +60,7 @@ class Client:
         ssl_context: ssl.SSLContext | None,
         config: ClientConfig,
         on_state: OnState | None,
+        on_room: OnRoom | None,
     ) -> None:
         self.state = State.CONNECTING
         self._url = urlsplit(url)
@@ -67,6 +70,7 @@ class Client:
         self._ssl_context = ssl_context
         self._config = config
         self._on_state = on_state
+        self._on_room = on_room
         self._calls = Calls(config.max_waiting, self._codec)
         self._backoff = Backoff(config.backoff_base_seconds, config.backoff_cap_seconds)
         self._rooms: dict[str, Room] = {}
@@ -169,6 +173,9 @@ class Client:
             delay = push.get("reconnect_after_ms")
             if isinstance(delay, int | float) and delay >= 0:
                 self._reconnect_at = trio.current_time() + delay / 1000
+        elif push["push"] == "room":
+            if self._on_room is not None:
+                self._on_room(parse(push, RoomChanged))
         elif (room := self._rooms.get(str(push.get("room")))) is not None and not room._over:
             room._handle_push(push)
 
@@ -223,6 +230,7 @@ async def open_client(
     ssl_context: ssl.SSLContext | None = None,
     config: ClientConfig | None = None,
     on_state: OnState | None = None,
+    on_room: OnRoom | None = None,
 ) -> AsyncIterator[Client]:
     """Signs in with `name` and `password`, or with an access `token`, and stays connected until the block ends.
 
@@ -234,7 +242,7 @@ async def open_client(
     """
     async with HttpApi(url, ssl_context) as api:
         credentials = Credentials(api, name, password, token)
-        client = Client(url, api, credentials, encoding, ssl_context, config or ClientConfig(), on_state)
+        client = Client(url, api, credentials, encoding, ssl_context, config or ClientConfig(), on_state, on_room)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client._run, nursery.cancel_scope)

@@ -97,6 +97,17 @@ class MemberChanged(msgspec.Struct, frozen=True):
     role: str | None
 
 
+class RoomChanged(msgspec.Struct, frozen=True):
+    """A room is in the user's list now, with this role, or with None is not in it any more."""
+
+    room: str
+    kind: str
+    name: str
+    title: str
+    """What to call it: its name, or the other user's in a direct room."""
+    role: str | None
+
+
 class Position(msgspec.Struct, frozen=True):
     """A place in a room's history: `seq` in the life of it that `epoch` names."""
 
@@ -141,10 +152,14 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A piece of history, oldest first. `more`: there are others in the direction that was asked for."""
+    """A piece of history, oldest first. `more`: there are others in the direction that was asked for.
+
+    Seqs of pages with different epochs cannot be compared.
+    """
 
     messages: list[Message]
     more: bool = False
+    epoch: str | None = None
 
 
 class Online(msgspec.Struct, frozen=True):

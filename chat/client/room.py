@@ -102,7 +102,7 @@ class Room:
         """At most `limit` (1 to 200) messages with seq < `before` or > `after`, oldest first; else the newest."""
         bounds = {name: seq for name, seq in (("before", before), ("after", after)) if seq is not None}
         answer = await self._calls.ask("history", {"room": self.id, "limit": limit, **bounds})
-        return Page(self._messages(answer), answer.get("more") is True)
+        return Page(self._messages(answer), answer.get("more") is True, answer.get("epoch"))
 
     async def edit(self, seq: int, body: str | Mapping[str, Any]) -> None:
         """Replaces the body of one's own message."""

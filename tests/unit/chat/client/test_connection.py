@@ -20,6 +20,7 @@ from chat.client import (
     ProtocolViolation,
     RemovedFromRoom,
     Room,
+    RoomChanged,
     SessionEnded,
     State,
     Typing,
@@ -88,6 +89,21 @@ async def test_a_broken_connection_is_resumed_without_the_application(server: Sc
             await server.until(lambda number=number: server.hellos == number)  # type: ignore[misc]
             assert await texts(room, 1) == [f"{number}"]
         assert server.seen[-1]["since"] == {"epoch": "e1", "seq": 4}
+
+
+async def test_changes_of_the_list_of_rooms_are_told_whether_a_room_is_followed_or_not(server: ScriptedChat) -> None:
+    told: list[RoomChanged] = []
+    async with open_client(server.url, token="t", on_room=told.append) as client:
+        room = await client.join("r")
+        about = {"push": "room", "kind": "private", "name": "Board", "title": "Board", "role": "member"}
+        await server.push({**about, "room": "elsewhere"})
+        await server.push({**about, "room": "r", "role": None})
+        await server.post("r", "still followed")
+        assert await texts(room, 1) == ["still followed"]
+        assert [(item.room, item.title, item.role) for item in told] == [
+            ("elsewhere", "Board", "member"),
+            ("r", "Board", None),
+        ]
 
 
 async def test_publishes_are_repeated_with_their_keys_in_their_order(server: ScriptedChat) -> None:

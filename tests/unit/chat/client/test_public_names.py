@@ -7,7 +7,7 @@ import chat.client
 NAMES = """
     Client ClientClosed ClientConfig ClientError ConnectionLost Deleted Edited Event HandshakeRefused Member
     MemberChanged Message Missed Online Page Position PresenceChanged ProtocolViolation Published ReadMark
-    RemovedFromRoom Room RoomInfo SessionEnded State Typing Unrecovered User open_client register
+    RemovedFromRoom Room RoomChanged RoomInfo SessionEnded State Typing Unrecovered User open_client register
 """
 
 

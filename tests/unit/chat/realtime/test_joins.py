@@ -269,6 +269,30 @@ async def test_leaving_ends_the_feed_and_not_the_membership(autojump_clock: Mock
         assert (await peer.ask("publish", room=room.id, key="k", body={"text": "t"}))["seq"] == 2
 
 
+async def test_a_user_hears_at_once_of_their_rooms_on_all_connections_and_nobody_else_does(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster(2) as cluster:
+        alice, bob, carol = [await cluster.user(name) for name in ("alice", "bob", "carol")]
+        bobs = [await node.connect(bob) for node in cluster.nodes for _ in range(2)]
+        other = await cluster.nodes[1].connect(carol)
+        rooms = cluster.nodes[0].services.rooms
+        room = await rooms.create(alice, "Board", RoomKind.PRIVATE)
+        steps: list[Role | None] = [Role.MEMBER, Role.MODERATOR, None, Role.BANNED]
+        for role in steps:
+            if role is None:
+                await rooms.remove(alice, room.id, bob.user.id)
+            else:
+                await rooms.set_role(alice, room.id, bob.user.id, role)
+        direct = await rooms.direct(alice, bob.user.id)
+        about = {"push": "room", "room": room.id, "kind": "private", "name": "Board", "title": "Board"}
+        for peer in bobs:
+            *told, last = await peer.pushed("room", 5)
+            assert told == [{**about, "role": role} for role in ("member", "moderator", None, None)]
+            assert (last["room"], last["kind"], last["title"], last["role"]) == (direct.id, "direct", "alice", "member")
+        assert other.pushes("room") == []
+
+
 @pytest.mark.parametrize(("ban", "reason"), [(True, "banned"), (False, "removed")])
 async def test_b39_a_removed_member_gets_nothing_more_on_any_node(
     autojump_clock: MockClock, ban: bool, reason: str
