@@ -23,6 +23,7 @@ EVERY: list[events.RoomEvent | events.ControlEvent] = [
     events.MarkRaised("r", "u", 7),
     events.MemberChanged("r", "u", None),
     events.MemberChanged("r", "u", "member"),
+    events.RoomsChanged("u", "r", "direct", "", "Ünï", None),
     events.SessionRevoked("s"),
     events.UserBanned("u"),
     events.Reached("r", "e", 7),
