@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import broadcast, compare, plots, profiles, results, runner, tables
-from .load import BINARY, is_built
+from chat.dev_cluster import ClusterFailed
+
+from . import broadcast, cluster, cluster_report, compare, plots, profiles, results, runner, tables
+from .load import BINARY, LoadFailed, is_built
 from .scenarios import SCENARIOS, Scenario
 from .servers import SERVERS, Job
 
@@ -30,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except (results.UnreadableResults, plots.NoPlots, profiles.NoProfiler, OSError) as error:
+    except (ClusterFailed, LoadFailed, results.UnreadableResults, plots.NoPlots, profiles.NoProfiler, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
 
@@ -114,6 +117,25 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _cluster(arguments: argparse.Namespace) -> int:
+    if not is_built():
+        print(f"bench: {BINARY} is missing: make bench-build", file=sys.stderr)
+        return 2
+    plan = cluster.Plan(
+        users=arguments.users,
+        rooms=arguments.rooms,
+        zipf=arguments.zipf,
+        rate=arguments.rate,
+        seconds=arguments.seconds,
+    )
+    folder = arguments.output or RESULTS / f"{datetime.date.today()}-cluster"
+    folder.mkdir(parents=True, exist_ok=True)
+    profile = folder / "py-spy.txt" if arguments.profile else None
+    measured = cluster.measure(plan, profile)
+    print(cluster_report.save(plan, measured, folder, profile))
+    return 0 if cluster_report.is_right(measured) else 1
+
+
 def _list(arguments: argparse.Namespace) -> int:
     print("scenarios (* by default, + with --quick)")
     for scenario in SCENARIOS.values():
@@ -165,6 +187,16 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--reactors", type=int, default=1, help="threads of the native backend [1]")
     serve.add_argument("--deflate", action="store_true", help="agree to permessage-deflate")
     serve.set_defaults(run=_serve)
+
+    whole = commands.add_parser("cluster", help="measure three nodes with Redis Cluster and two replicated shards")
+    whole.add_argument("--users", type=int, default=9_000, help="connections, a third at each node [9000]")
+    whole.add_argument("--rooms", type=int, default=200, help="each with members at all nodes [200]")
+    whole.add_argument("--zipf", action="store_true", help="room k has a share of 1/k of the largest one's members")
+    whole.add_argument("--rate", type=float, default=500.0, help="messages a second, in an open loop [500]")
+    whole.add_argument("--seconds", type=float, default=20.0, help="of load [20]")
+    whole.add_argument("--profile", action="store_true", help="watch a node with py-spy meanwhile")
+    whole.add_argument("--output", type=Path, help="folder for results [bench/results/DATE-cluster]")
+    whole.set_defaults(run=_cluster)
 
     commands.add_parser("list", help="all scenarios and servers").set_defaults(run=_list)
     return parser

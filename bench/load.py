@@ -56,19 +56,22 @@ class Loads:
     Use as a context manager. Every step raises: LoadFailed.
     """
 
-    def __init__(self, address: str, groups: Sequence[Group], cores: Sequence[int], common: Sequence[str]) -> None:
-        """`common` are the arguments before the mode."""
+    def __init__(
+        self, addresses: Sequence[str], groups: Sequence[Group], cores: Sequence[int], common: Sequence[str]
+    ) -> None:
+        """`common` are the arguments before the mode. The processes of a group take the addresses in turn."""
+        self._addresses = addresses
         self._groups = groups
         self._cores = cores
-        self._command = (str(BINARY), "--target", address, *common)
+        self._common = common
         self._processes: dict[str, list[Process]] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Loads:
         for group in self._groups:
             self._processes[group.name] = []
-            for arguments in group.arguments:
-                command = (*self._command, "--source", _next_address(), *arguments)
+            for arguments, address in zip(group.arguments, itertools.cycle(self._addresses), strict=False):
+                command = (str(BINARY), "--target", address, *self._common, "--source", _next_address(), *arguments)
                 process = Process(command, self._cores, quiet=False)
                 self._processes[group.name].append(self._stack.enter_context(process))
         self._watchdog = threading.Timer(DEADLINE_SECONDS, self._give_up)

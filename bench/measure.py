@@ -172,7 +172,7 @@ class Run:
 
     def _loads(self, groups: Sequence[Group], seconds: float) -> Loads:
         common = ["--seconds", str(seconds)] + (["--deflate"] if self._scenario.deflate else [])
-        return Loads(self._address, groups, self._load_cores, common)
+        return Loads([self._address], groups, self._load_cores, common)
 
 
 def split_cores(cores: Sequence[int], wanted: int) -> tuple[list[int], list[int]]:

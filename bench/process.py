@@ -94,8 +94,13 @@ class Process:
 
     def usage(self) -> Usage:
         """What it and its descendants have used so far. Raises: ProcessLookupError if it has ended."""
-        first, *others = [_usage(pid) for pid in _tree(self.pid)]
-        return sum(others, first)
+        return usage_of(self.pid)
+
+
+def usage_of(pid: int) -> Usage:
+    """What a process and its descendants have used so far. Raises: ProcessLookupError if it has ended."""
+    first, *others = [_usage(each) for each in _tree(pid)]
+    return sum(others, first)
 
 
 def kernel_memory_bytes() -> int:

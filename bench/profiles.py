@@ -93,6 +93,12 @@ def _py_spy() -> str:
     return str(beside) if beside.exists() else "py-spy"
 
 
+def py_spy_command(pid: int, seconds: float, file: Path) -> tuple[str, ...]:
+    """Collapsed stacks of all Python threads that run, at a rate that hardly disturbs."""
+    options = ("--format", "raw", "--rate", "199", "--nonblocking", "--pid", str(pid))
+    return (_py_spy(), "record", *options, "--duration", str(max(1, round(seconds))), "--output", str(file))
+
+
 _PROFILERS = (
     Profiler(
         "perf",

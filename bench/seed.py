@@ -1,4 +1,4 @@
-"""Fills a data directory with users, sessions and rooms, as a node would find it after a busy day.
+"""Fills stores with users, sessions and rooms, as a node would find them after a busy day.
 
 Through the node's own adapters, but without its HTTP API: hashing 10,000 passwords would take minutes, so nobody
 here has a password, and tokens are signed for sessions that were opened directly. The sessions were last used an
@@ -26,6 +26,9 @@ from chat.adapters.embedded.session_store import SqliteSessionStore
 from chat.adapters.embedded.user_store import SqliteUserStore
 from chat.domain.rooms import Role, RoomId, RoomKind
 from chat.domain.users import User
+from chat.ports.room_store import RoomStore
+from chat.ports.session_store import SessionStore
+from chat.ports.user_store import UserStore
 from chat.services import SigningKey, Tokens
 
 USERS_FILE = "users.jsonl"
@@ -34,6 +37,8 @@ _AT_ONCE = 500
 _TOKEN_SECONDS = 86_400.0
 _UNUSED_SECONDS = 3_600.0
 
+Line = dict[str, object]
+"""A user's token and rooms."""
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -68,43 +73,58 @@ class Population:
 
 def seed(directory: Path, population: Population) -> Path:
     """Fills `directory`, which must be new, and returns the file of users that the load generator reads."""
-    lines = trio.run(_seed, directory, population)
     users = directory / USERS_FILE
-    users.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_users(users, trio.run(_seed, directory, population))
     return users
 
 
-async def _seed(directory: Path, population: Population) -> list[dict[str, object]]:
-    memberships = population.memberships()
+def write_users(file: Path, lines: Sequence[Line]) -> None:
+    """The file of users that the load generator reads."""
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+async def _seed(directory: Path, population: Population) -> list[Line]:
     async with SqliteDatabase(directory) as database:
-        tokens = Tokens([SigningKey.of(token_key.load_or_make(directory))], lifetime_seconds=_TOKEN_SECONDS)
-        sessions = SqliteSessionStore(database, clock=lambda: time.time() - _UNUSED_SECONDS)
-        store = SqliteRoomStore(database)
-        users = await _in_batches(functools.partial(_user, SqliteUserStore(database)), range(population.users))
-        rooms = await _in_batches(functools.partial(_room, store, users[0]), range(population.rooms))
-        members = [(users[user], rooms[room]) for user, chosen in enumerate(memberships) for room in chosen]
-        await _in_batches(functools.partial(_member, store), members)
-        signed = await _in_batches(functools.partial(_token, tokens, sessions), users)
+        return await populate(
+            population,
+            users=SqliteUserStore(database),
+            rooms=SqliteRoomStore(database),
+            sessions=SqliteSessionStore(database, clock=lambda: time.time() - _UNUSED_SECONDS),
+            token_directory=directory,
+        )
+
+
+async def populate(
+    population: Population, *, users: UserStore, rooms: RoomStore, sessions: SessionStore, token_directory: Path
+) -> list[Line]:
+    """Fills empty stores; returns a line for each user. `token_directory` has the nodes' token key."""
+    tokens = Tokens([SigningKey.of(token_key.load_or_make(token_directory))], lifetime_seconds=_TOKEN_SECONDS)
+    memberships = population.memberships()
+    people = await _in_batches(functools.partial(_user, users), range(population.users))
+    places = await _in_batches(functools.partial(_room, rooms, people[0]), range(population.rooms))
+    members = [(people[user], places[room]) for user, chosen in enumerate(memberships) for room in chosen]
+    await _in_batches(functools.partial(_member, rooms), members)
+    signed = await _in_batches(functools.partial(_token, tokens, sessions), people)
     return [
-        {"token": token, "rooms": [rooms[room] for room in chosen]}
+        {"token": token, "rooms": [places[room] for room in chosen]}
         for token, chosen in zip(signed, memberships, strict=True)
     ]
 
 
-async def _user(store: SqliteUserStore, number: int) -> User:
+async def _user(store: UserStore, number: int) -> User:
     return await store.create(f"User {number}", "no password")
 
 
-async def _room(store: SqliteRoomStore, owner: User, number: int) -> RoomId:
+async def _room(store: RoomStore, owner: User, number: int) -> RoomId:
     return (await store.create(f"Room {number}", RoomKind.PUBLIC, owner.id)).id
 
 
-async def _member(store: SqliteRoomStore, member: tuple[User, RoomId]) -> None:
+async def _member(store: RoomStore, member: tuple[User, RoomId]) -> None:
     user, room = member
     await store.set_role(room, user.id, Role.MEMBER)
 
 
-async def _token(tokens: Tokens, sessions: SqliteSessionStore, user: User) -> str:
+async def _token(tokens: Tokens, sessions: SessionStore, user: User) -> str:
     token, _ = tokens.issue(user, (await sessions.create(user.id)).id)
     return token
 

@@ -19,6 +19,16 @@ PEERS = BENCH / "peers"
 PEER_PYTHON = PEERS / ".venv" / "bin" / "python"
 RELEASE = BENCH / "load" / "target" / "release"
 START_SECONDS = 60.0
+CHAT_OPTIONS = {
+    "--log-level": "error",
+    "--token-seconds": "86400",
+    "--publish-per-user-per-second": "0",
+    "--publish-per-room-per-second": "0",
+    "--write-per-user-per-second": "0",
+    "--history-per-user-per-second": "0",
+    "--shutdown-seconds": "2",
+}
+"""Of every chat node that is measured: no rates, as the load comes from few users; and quiet."""
 _LISTENING = re.compile(r"listening on (?:http://)?(\S+:\d+)")
 
 
@@ -116,13 +126,7 @@ def _chat(name: str, backend: str, title: str) -> Server:
             "--data-dir": str(job.data),
             "--backend": backend,
             "--port": "0",
-            "--log-level": "error",
-            "--token-seconds": "86400",
-            "--publish-per-user-per-second": "0",
-            "--publish-per-room-per-second": "0",
-            "--write-per-user-per-second": "0",
-            "--history-per-user-per-second": "0",
-            "--shutdown-seconds": "2",
+            **CHAT_OPTIONS,
         }
         flags = [word for option in options.items() for word in option]
         flags.append("--compression" if job.deflate else "--no-compression")
