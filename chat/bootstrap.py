@@ -20,6 +20,7 @@ from .adapters.distributed.cached_message_store import open_cached_store
 from .adapters.distributed.message_store import open_message_store
 from .adapters.distributed.mysql_dsn import parse_shards
 from .adapters.distributed.mysql_shards import open_shards
+from .adapters.distributed.node_registry import RedisNodeRegistry
 from .adapters.distributed.presence_store import RedisPresenceStore
 from .adapters.distributed.rate_limiter import RedisRateLimiter
 from .adapters.distributed.recent_cache import RecentCache
@@ -30,6 +31,7 @@ from .adapters.distributed.user_store import MySqlUserStore
 from .adapters.embedded.broker import MemoryBroker
 from .adapters.embedded.database import SqliteDatabase
 from .adapters.embedded.message_store import SqliteMessageStore
+from .adapters.embedded.node_registry import MemoryNodeRegistry
 from .adapters.embedded.presence_store import MemoryPresenceStore
 from .adapters.embedded.rate_limiter import MemoryRateLimiter
 from .adapters.embedded.room_store import SqliteRoomStore
@@ -37,18 +39,23 @@ from .adapters.embedded.session_store import SqliteSessionStore
 from .adapters.embedded.user_store import SqliteUserStore
 from .config import ChatConfig
 from .http_api.app import create_app
+from .http_api.connect import ConnectApi
 from .http_api.health import Phase, Readiness
 from .http_api.server import HttpServer
 from .ports.broker import Broker
 from .ports.message_store import MessageStore
+from .ports.node_registry import NodeInfo, NodeRegistry
 from .ports.presence_store import PresenceStore
 from .ports.rate_limiter import RateLimiter
 from .ports.room_store import RoomStore
 from .ports.session_store import SessionStore
 from .ports.user_store import UserStore
-from .realtime import Realtime
+from .realtime import Realtime, handshake
 from .realtime.config import RealtimeConfig
 from .services import Passwords, Services, SigningKey, Tokens, assemble
+from .services.announcer import Announcer
+from .services.fleet import Fleet
+from .services.limits import Throttle
 
 _log = structlog.get_logger("chat.node")
 
@@ -64,6 +71,7 @@ class Ports:
     presence: PresenceStore
     limiter: RateLimiter
     broker: Broker
+    nodes: NodeRegistry
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,10 +107,10 @@ async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
         if config.redis:
             yield await stack.enter_async_context(_open_redis(config, stores))
         else:
-            yield _embedded(database, stores)
+            yield _embedded(config, database, stores)
 
 
-def _embedded(database: SqliteDatabase, stores: _Stores) -> Ports:
+def _embedded(config: ChatConfig, database: SqliteDatabase, stores: _Stores) -> Ports:
     return Ports(
         messages=stores.messages,
         rooms=stores.rooms,
@@ -111,6 +119,7 @@ def _embedded(database: SqliteDatabase, stores: _Stores) -> Ports:
         presence=MemoryPresenceStore(),
         limiter=MemoryRateLimiter(),
         broker=MemoryBroker(),
+        nodes=MemoryNodeRegistry(lease_seconds=config.lease_seconds),
     )
 
 
@@ -140,13 +149,13 @@ async def _open_redis(config: ChatConfig, stores: _Stores) -> AsyncIterator[Port
             presence=RedisPresenceStore(redis),
             limiter=RedisRateLimiter(redis),
             broker=broker,
+            nodes=RedisNodeRegistry(redis, lease_seconds=config.lease_seconds),
         )
 
 
 def open_services(config: ChatConfig, ports: Ports) -> Services:
     """The services over `ports`. Raises: ValueError or OSError if there is no usable token key."""
-    secret = config.token_key.encode() or token_key.load_or_make(config.data_dir)
-    keys = [SigningKey.of(secret)]
+    keys = [SigningKey.of(_secret(config))]
     if config.previous_token_key:
         keys.append(SigningKey.of(config.previous_token_key.encode()))
     return assemble(
@@ -177,12 +186,15 @@ async def run_node(
     async with open_ports(config) as ports:
         services = open_services(config, ports)
         readiness = Readiness(lambda: ports.rooms.public_rooms(None, 1))
-        http = HttpServer(create_app(services, config.http, readiness), config.http)
+        fleet = _fleet(config, realtime_config.node, ports, services)
+        of_node = ConnectApi(fleet, handshake.PATH).endpoints
+        http = HttpServer(create_app(services, config.http, readiness, of_node=of_node), config.http)
         async with open_gateway(_gateway_config(config), config.backend) as gateway, trio.open_nursery() as nursery:
             realtime = Realtime(gateway, services, ports.broker, ports.messages, realtime_config, http=http.start)
             await nursery.start(http.run)
             nursery.start_soon(services.presence.run)
             await nursery.start(realtime.run)
+            nursery.start_soon(fleet.run, lambda: gateway.stats().connections, realtime.lost_touch)
             readiness.phase = Phase.SERVING
             listening = Listening(realtime_config.node, gateway.backend, gateway.address)
             _log.info("serving", node=listening.node, backend=listening.backend, address=listening.address)
@@ -190,9 +202,31 @@ async def run_node(
             await stop.wait()
             readiness.phase = Phase.DRAINING
             _log.info("stopping", node=listening.node, connections=gateway.stats().connections)
+            await fleet.drain()
             await _say_goodbye(gateway, realtime, http, config.shutdown_seconds)
+            await fleet.leave()
             nursery.cancel_scope.cancel()
     _log.info("stopped", node=realtime_config.node)
+
+
+def _secret(config: ChatConfig) -> bytes:
+    """What signs access tokens: one for all nodes that share a database."""
+    if config.token_key:
+        return config.token_key.encode()
+    return token_key.load(config.data_dir) if config.shards else token_key.load_or_make(config.data_dir)
+
+
+def _fleet(config: ChatConfig, node: str, ports: Ports, services: Services) -> Fleet:
+    """The place of this node among the others."""
+    me = NodeInfo(node=node, url=config.advertise, region=config.region, max_connections=config.gateway.max_connections)
+    return Fleet(
+        ports.nodes,
+        me,
+        auth=services.auth,
+        throttle=Throttle(ports.limiter),
+        limits=config.limits,
+        announcer=Announcer(ports.broker),
+    )
 
 
 async def _say_goodbye(gateway: Gateway, realtime: Realtime, http: HttpServer, seconds: float) -> None:
@@ -220,6 +254,7 @@ def _realtime_config(config: ChatConfig) -> RealtimeConfig:
     """The section, with what other sections decide."""
     return dataclasses.replace(
         config.realtime,
+        lease_seconds=config.lease_seconds,
         node=config.node or f"node-{secrets.token_hex(4)}",
         allowed_origins=config.http.allowed_origins,
         heartbeat_seconds=config.gateway.ping_interval_seconds,

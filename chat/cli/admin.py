@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import getpass
+import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +20,7 @@ from ..domain.rooms import Role, RoomId, RoomKind
 from ..domain.users import Identity, SessionId, User, check_password
 from ..logging import configure_logging
 from ..services import Passwords, Services
+from ..services.tokens import MIN_SECRET_BYTES
 from .flags import Parser, add_settings, complain, load_config
 
 _WHEN = "A node that keeps its data in a directory must not be running; those that share shards may be."
@@ -120,9 +123,12 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
     config, _ = load_config(arguments)
     configure_logging(config.log_format, "warning")
 
+    keyed = dataclasses.replace(config, token_key=secrets.token_urlsafe(MIN_SECRET_BYTES))
+
     async def with_ports() -> None:
         async with open_ports(config) as ports:
-            await command(arguments, ports, open_services(config, ports))
+            # No command issues a token, so none needs the key of the nodes.
+            await command(arguments, ports, open_services(keyed, ports))
 
     try:
         trio.run(with_ports)

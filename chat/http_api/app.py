@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.applications import Starlette
@@ -28,12 +28,22 @@ from .site import Site
 ENDPOINTS: list[Endpoint] = [*accounts.ENDPOINTS, *rooms.ENDPOINTS, *messages.ENDPOINTS]
 
 
-def create_app(services: Services, settings: HttpSettings, readiness: Readiness, site: Site | None = None) -> Starlette:
-    """The API below `/api`, health checks, and the web page if it was built. Needs no lifespan events."""
+def create_app(
+    services: Services,
+    settings: HttpSettings,
+    readiness: Readiness,
+    site: Site | None = None,
+    of_node: Sequence[Endpoint] = (),
+) -> Starlette:
+    """The API below `/api`, health checks, and the web page if it was built. Needs no lifespan events.
+
+    `of_node` are the endpoints that need more of the node than its services.
+    """
+    endpoints = [*ENDPOINTS, *of_node]
     app = Starlette(
         routes=[
-            *routes(ENDPOINTS, services, settings),
-            *_documentation(),
+            *routes(endpoints, services, settings),
+            *_documentation(endpoints),
             Route("/{path:path}", _Get((site or Site()).respond)),
         ],
         middleware=[
@@ -68,8 +78,8 @@ class _Get:
         await answer(scope, receive, send)
 
 
-def _documentation() -> list[Route]:
-    document = openapi(ENDPOINTS, version())
+def _documentation(endpoints: Sequence[Endpoint]) -> list[Route]:
+    document = openapi(endpoints, version())
     encoded, text = msgspec.json.encode(document), page(document)
     policy = {"Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'"}
     return [

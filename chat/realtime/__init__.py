@@ -15,6 +15,7 @@ backlog.py         what its subscribers were sent last, and the way further back
 recent.py          messages at hand, bounded
 subscriptions.py   the broker's channels
 recheck.py         who may still be here, after events were lost
+fence.py           what a node does first that was frozen
 fields.py          commands, read strictly
 pushes.py          the maps that go out
 codecs/            frames to maps and back, a file for each client protocol

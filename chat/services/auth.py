@@ -142,6 +142,14 @@ class Auth:
         if session is None or session.user != identity.user.id:
             raise _signed_out()
 
+    def resume_token(self, who: Identity, node: str) -> str:
+        """A token that opens sockets and nothing else, on any node, for as long as the one `who` was proven by."""
+        return self._tokens.issue_resume(who, node)
+
+    def node_of(self, resume: str, user: UserId) -> str:
+        """The node that a resume token of `user` names, however old it is; empty if it is none."""
+        return self._tokens.node_of(resume, user)
+
     async def sign_out(self, session: SessionId) -> None:
         """Ends the session and closes its connections on every node; one that is over is no error."""
         with trio.CancelScope(shield=True):  # A revoked session's connections must not stay open.

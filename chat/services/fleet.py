@@ -15,9 +15,9 @@ from ..domain.users import Identity
 from ..ports.node_registry import NodeInfo, NodeRegistry
 from . import events
 from .announcer import Announcer
+from .auth import Auth
 from .limits import Limits, Throttle
 from .placement import place
-from .tokens import Tokens
 
 _FRESH_SECONDS = 1.0
 """How long a list of the nodes is good: what they tell of themselves is older than that."""
@@ -43,7 +43,7 @@ class Fleet:
         registry: NodeRegistry,
         me: NodeInfo,
         *,
-        tokens: Tokens,
+        auth: Auth,
         throttle: Throttle,
         limits: Limits,
         announcer: Announcer,
@@ -51,7 +51,7 @@ class Fleet:
         """`me` is what never changes of this node; the rest of it is filled in."""
         self._registry = registry
         self._me = me
-        self._tokens = tokens
+        self._auth = auth
         self._throttle = throttle
         self._limits = limits
         self._announcer = announcer
@@ -85,9 +85,9 @@ class Fleet:
         Raises: RateLimited.
         """
         await self._throttle.take(f"connect:user:{who.user.id}", self._limits.connect_per_user)
-        last = self._tokens.node_of(resume, who.user.id) if resume else ""
+        last = self._auth.node_of(resume, who.user.id) if resume else ""
         node = place(await self.nodes(), self.me, region=region or self._me.region, last=last)
-        return Route(node.node, node.url, self._tokens.issue_resume(who, node.node), who.expires - time.time())
+        return Route(node.node, node.url, self._auth.resume_token(who, node.node), who.expires - time.time())
 
     async def run(self, load: Callable[[], int], lapsed: Callable[[], None]) -> None:
         """Keeps the lease, and takes note of those that lapse, until `leave`.

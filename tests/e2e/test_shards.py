@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from chat.adapters.distributed.schema import MIGRATIONS
 from chat.client import Message, open_client
 from tests.support.mysql_servers import MySqlProcess, mysql_server
 from tests.support.node_process import ROOT, node_process
@@ -17,6 +18,7 @@ from tests.support.redis_servers import redis_server
 
 PASSWORD = "correct horse"
 DEADLINE_SECONDS = 120
+TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 
 
 class Cluster:
@@ -53,7 +55,7 @@ def test_databases_are_migrated_before_they_are_used(cluster: Cluster) -> None:
     code, _, complaint = cluster.run("room", "list", *cluster.flags)
     assert (code, "run `chat-gateway db migrate` first" in complaint) == (1, True)
     for _ in range(2):
-        assert cluster.run("db", "migrate", *cluster.shards) == (0, "a\t1\nb\t1\n", "")
+        assert cluster.run("db", "migrate", *cluster.shards) == (0, f"a\t{len(MIGRATIONS)}\nb\t{len(MIGRATIONS)}\n", "")
     assert cluster.run("room", "list", *cluster.flags) == (0, "", "")
     # Mixed up, they would answer for each other.
     mixed = ["--shard", f"b={cluster.mysql.dsn('one')}", "--shard", f"a={cluster.mysql.dsn('two')}"]
@@ -75,6 +77,16 @@ def test_what_is_missing_is_said_in_a_line(cluster: Cluster) -> None:
     assert "geheim" not in complaint
 
 
+async def test_nodes_of_a_cluster_do_not_each_make_a_token_key(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster.run("db", "migrate", *cluster.shards)[0] == 0
+    assert cluster.run("user", "create", "anna", *cluster.flags, text=f"{PASSWORD}\n")[0] == 0
+    async with node_process(tmp_path, *cluster.flags, listen=False) as node:
+        assert await node.wait() == 1
+        [complaint] = [line for line in node.log.splitlines() if line.startswith("chat-gateway: ")]
+        assert complaint.startswith("chat-gateway: token_key: nodes that share a database need one key")
+    assert not (node.data_dir / "token.key").exists()
+
+
 def test_no_password_of_a_shard_is_printed(cluster: Cluster) -> None:
     shard = "a=mysql://root:geh@eim@127.0.0.1:1/one,mysql://root:geheim@127.0.0.2/one"
     code, output, complaint = cluster.run("config", "--shard", shard)
@@ -89,8 +101,8 @@ async def test_two_nodes_serve_the_same_data(cluster: Cluster, tmp_path: Path) -
         assert cluster.run("user", "create", name, *cluster.flags, text=f"{PASSWORD}\n")[0] == 0
     with trio.fail_after(DEADLINE_SECONDS):
         async with (
-            node_process(tmp_path, *cluster.flags) as first,
-            node_process(tmp_path, *cluster.flags) as second,
+            node_process(tmp_path, *cluster.flags, env=TOKEN_KEY) as first,
+            node_process(tmp_path, *cluster.flags, env=TOKEN_KEY) as second,
             open_client(first.url, name="anna", password=PASSWORD) as anna,
             open_client(second.url, name="ben", password=PASSWORD) as ben,
         ):
