@@ -91,6 +91,11 @@ class SqliteDatabase:
         result: T = await self._reader().call(work)
         return result
 
+    async def read_together(self, work: Callable[[sqlite3.Connection, Sequence[A]], Sequence[T]], argument: A) -> T:
+        """The same for work that is cheaper in company, as with `write_together`."""
+        result: T = await self._reader().call(work, argument)
+        return result
+
     def _reader(self) -> BatchThread:
         """The first reader that is not held up, since two at once only compete for the GIL."""
         prompt = (reader for reader in self._readers if reader.busy_seconds() < _SLOW_READ_SECONDS)

@@ -12,8 +12,9 @@ from ...domain.messages import Position
 from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
 from ..ids import new_epoch, new_id
+from ..mentions import MENTIONS, by_room
 from .database import SqliteDatabase
-from .sql import LAST_CHARACTER, bounded_limit
+from .sql import LAST_CHARACTER, bounded_limit, chunks, flat, values
 
 _ROOM = "rooms.id, rooms.kind, rooms.name, rooms.epoch"
 
@@ -34,7 +35,7 @@ class SqliteRoomStore:
         return await self._database.read(functools.partial(_room, room=room))
 
     async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
-        return await self._database.read(functools.partial(_room_and_role, room=room, user=user))
+        return _found(await self._database.read_together(_rooms_and_roles, (room, user)))
 
     async def set_role(
         self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...
@@ -52,6 +53,9 @@ class SqliteRoomStore:
 
     async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
         return await self._database.read(functools.partial(_search, prefix=prefix.lower(), after=after, limit=limit))
+
+    async def unread_mentions(self, user: UserId) -> dict[RoomId, list[int]]:
+        return await self._database.read(functools.partial(_unread_mentions, user=user))
 
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         return await self._database.write(functools.partial(_mark_all, marks=marks))
@@ -84,7 +88,7 @@ def _insert_room(connection: sqlite3.Connection, name: str, kind: RoomKind, pair
     return room
 
 
-def _as_room(row: tuple[str, str, str, str]) -> Room:
+def _as_room(row: Sequence[str]) -> Room:
     room, kind, name, epoch = row
     return Room(RoomId(room), RoomKind(kind), name, epoch)
 
@@ -97,14 +101,30 @@ def _room(connection: sqlite3.Connection, room: RoomId) -> Room:
 
 
 def _room_and_role(connection: sqlite3.Connection, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
-    row = connection.execute(
-        f"SELECT {_ROOM}, members.role FROM rooms"
-        " LEFT JOIN members ON members.room = rooms.id AND members.user = ? WHERE rooms.id = ?",
-        (user, room),
-    ).fetchone()
-    if row is None:
+    (answer,) = _rooms_and_roles(connection, [(room, user)])
+    return _found(answer)
+
+
+def _found(answer: tuple[Room, Role | None] | None) -> tuple[Room, Role | None]:
+    if answer is None:
         raise NotFound("no such room")
-    return _as_room(row[:4]), None if row[4] is None else Role(row[4])
+    return answer
+
+
+def _rooms_and_roles(
+    connection: sqlite3.Connection, wanted: Sequence[tuple[RoomId, UserId]]
+) -> list[tuple[Room, Role | None] | None]:
+    """Each room and what the user is in it; None if there is no such room."""
+    found: dict[tuple[str, str], tuple[Room, Role | None]] = {}
+    for chunk in chunks(dict.fromkeys(wanted)):
+        query = (
+            f"WITH wanted (room, user) AS (VALUES {values(2, len(chunk))}) SELECT {_ROOM}, wanted.user, members.role"
+            " FROM wanted CROSS JOIN rooms ON rooms.id = wanted.room"
+            " LEFT JOIN members ON members.room = wanted.room AND members.user = wanted.user"
+        )
+        for *room, user, role in connection.execute(query, flat(chunk)):
+            found[room[0], user] = _as_room(room), None if role is None else Role(role)
+    return [found.get(asked) for asked in wanted]
 
 
 def _change_role(
@@ -163,6 +183,17 @@ def _search(connection: sqlite3.Connection, prefix: str, after: RoomId | None, l
         (prefix, prefix + LAST_CHARACTER, *behind, bounded_limit(limit)),
     )
     return [_as_room(row) for row in rows]
+
+
+def _unread_mentions(connection: sqlite3.Connection, user: UserId) -> dict[RoomId, list[int]]:
+    rows = connection.execute(
+        "SELECT newest.room, newest.seq FROM"
+        " (SELECT room, seq FROM mentions WHERE user = ?1 ORDER BY ts DESC LIMIT ?2) AS newest"
+        " LEFT JOIN read_marks ON read_marks.room = newest.room AND read_marks.user = ?1"
+        " WHERE newest.seq > coalesce(read_marks.seq, 0) ORDER BY newest.room, newest.seq",
+        (user, MENTIONS),
+    )
+    return by_room(rows)
 
 
 def _mark_all(connection: sqlite3.Connection, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
