@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 
 import structlog
 import trio
@@ -13,6 +14,7 @@ from gateway_core.gateway import ConnectionId, Gateway, Request
 from ..domain.errors import ChatError
 from ..domain.users import Identity
 from ..http_api.errors import error_answer
+from ..metrics.meters import RealtimeMeter
 from ..origins import OriginPolicy
 from . import handshake
 from .authentication import Authentication
@@ -34,6 +36,7 @@ class Admission:
         sessions: Sessions,
         config: RealtimeConfig,
         spawn: Spawn,
+        meter: RealtimeMeter,
     ) -> None:
         """`spawn` runs a task that outlives the caller."""
         self._gateway = gateway
@@ -41,6 +44,7 @@ class Admission:
         self._sessions = sessions
         self._hello_seconds = config.hello_seconds
         self._spawn = spawn
+        self._meter = meter
         self._origins = OriginPolicy(config.allowed_origins)
         self._waiting: list[tuple[ConnectionId, Handshake, str]] = []
 
@@ -87,6 +91,7 @@ class Admission:
         codec = asked.codec
         if not self._gateway.accept(connection, asked.subprotocol, codec.name):
             return
+        self._meter.handshakes[HTTPStatus.SWITCHING_PROTOCOLS] += 1
         session = Session(connection, codec, trio.current_time() + self._hello_seconds)
         self._sessions.add(session)
         if identity is not None:
@@ -94,4 +99,6 @@ class Admission:
 
     def _reject(self, connection: ConnectionId, error: ChatError) -> None:
         """As the HTTP API would."""
-        self._gateway.reject(connection, *error_answer(error))
+        status, headers, body = error_answer(error)
+        if self._gateway.reject(connection, status, headers, body):
+            self._meter.handshakes[status] += 1

@@ -102,6 +102,10 @@ class Authentication:
         """A sign-in is over: closes its connections."""
         self._end(self._sessions.of_sign_in(sign_in), sign_in, CloseCode.SESSION_REVOKED, "the session is over")
 
+    def sign_out(self, user: UserId) -> None:
+        """All sessions of a user are over: closes their connections."""
+        self._end(self._sessions.of_user(user), user, CloseCode.SESSION_REVOKED, "the session is over")
+
     def ban(self, user: UserId) -> None:
         """An account is banned: closes its connections."""
         self._end(self._sessions.of_user(user), user, CloseCode.BANNED, "the account is banned")

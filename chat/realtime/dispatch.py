@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
+import trio
 
 from gateway_core.gateway import CloseCode, Gateway
 
 from ..domain.errors import ChatError, Invalid, RateLimited, Unauthenticated, UnknownOp
 from ..domain.messages import HISTORY_LIMIT, Appended
 from ..domain.users import Identity
+from ..metrics.meters import RealtimeMeter
 from ..services import Post, Services
 from . import fields, pushes
 from .answers import Answers
@@ -45,6 +47,7 @@ class Dispatcher:
         joins: Joins,
         config: RealtimeConfig,
         spawn: Spawn,
+        meter: RealtimeMeter,
     ) -> None:
         """`spawn` runs a task that outlives the caller."""
         self._gateway = gateway
@@ -55,7 +58,8 @@ class Dispatcher:
         self._joins = joins
         self._config = config
         self._spawn = spawn
-        self._publishing = Publishing(gateway, services.posting, spawn, self._proceed)
+        self._meter = meter
+        self._publishing = Publishing(gateway, services.posting, spawn, self._proceed, meter)
         self._at_once: dict[str, _AtOnce] = {"ping": _ping, "leave": joins.leave}
         self._sending: dict[str, _Sending] = {"join": joins.join, "history": self._history}
         self._waiting: dict[str, _Waiting] = {
@@ -66,6 +70,7 @@ class Dispatcher:
             "typing": self._typing,
             "presence": self._online,
         }
+        self._ops = frozenset({"hello", *self._at_once, *self._sending, *self._waiting})
 
     def refuse(self, session: Session, commands: Sequence[Command]) -> None:
         """Answers commands that there was no room for; a client that goes on like this is closed."""
@@ -132,6 +137,7 @@ class Dispatcher:
         try:
             number = fields.command_id(command)
             op = fields.text(command, "op", _MAX_OP_CHARACTERS)
+            self._meter.commands[op if op in self._ops else "unknown"] += 1
             if (at_once := self._at_once.get(op)) is not None:
                 answers.add(pushes.answer(number, at_once(session, command)))
                 return
@@ -155,9 +161,12 @@ class Dispatcher:
         wanted = [_post_of(command) for command in commands]
         posts = [post for _, post in wanted if isinstance(post, Post)]
         answers.flush()
-        outcomes = iter(await self._post(session, posts) if posts else ())
-        for number, post in wanted:
-            answers.add(pushes.outcome(number, next(outcomes) if isinstance(post, Post) else post))
+        self._meter.posting((post.key for post in posts), trio.current_time())
+        stored = iter(await self._post(session, posts) if posts else ())
+        outcomes = [next(stored) if isinstance(post, Post) else post for _, post in wanted]
+        self._meter.answered(outcomes)
+        for (number, _), outcome in zip(wanted, outcomes, strict=True):
+            answers.add(pushes.outcome(number, outcome))
 
     async def _post(self, session: Session, posts: list[Post]) -> Sequence[Appended | ChatError]:
         try:

@@ -12,6 +12,7 @@ from gateway_core.gateway import Gateway
 
 from ..domain.errors import ChatError, Unavailable
 from ..domain.rooms import RoomId
+from ..metrics.meters import RealtimeMeter
 from ..ports.broker import Broker
 from ..ports.message_store import MessageStore
 from ..services import Names, Presence, events
@@ -54,12 +55,14 @@ class Feeds:
         presence: Presence,
         names: Names,
         config: RealtimeConfig,
+        meter: RealtimeMeter,
     ) -> None:
         self._gateway = gateway
         self._messages = messages
         self._presence = presence
         self._names = names
         self._config = config
+        self._meter = meter
         self._subscriptions = Subscriptions(broker)
         self._places: dict[RoomId, _Place] = {}
         self._nursery: trio.Nursery
@@ -99,6 +102,7 @@ class Feeds:
                 names=self._names.of,
                 config=self._config,
                 spawn=self.spawn,
+                meter=self._meter,
             )
             place = self._places[room] = _Place(feed)
             self.spawn(lambda: self._open(place))

@@ -16,6 +16,7 @@ from ..domain.errors import Forbidden, NotFound
 from ..domain.messages import Position
 from ..domain.rooms import Operation, Role, RoomId
 from ..domain.users import Identity
+from ..metrics.meters import RealtimeMeter
 from ..services import Services
 from . import fields, pushes
 from .answers import Answers
@@ -31,11 +32,14 @@ from .session import Session
 class Joins:
     """What connections have to do with rooms."""
 
-    def __init__(self, gateway: Gateway, services: Services, feeds: Feeds, config: RealtimeConfig) -> None:
+    def __init__(
+        self, gateway: Gateway, services: Services, feeds: Feeds, config: RealtimeConfig, meter: RealtimeMeter
+    ) -> None:
         self._gateway = gateway
         self._services = services
         self._feeds = feeds
         self._config = config
+        self._meter = meter
 
     async def join(self, session: Session, who: Identity, command: Command, answers: Answers) -> None:
         """Opens a room on the connection: answer, missed messages, live ones. Joining again starts over.
@@ -143,6 +147,7 @@ class Joins:
                 last = feed.backlog.seq
                 gap = pushes.gap(room, feed.backlog.epoch, min(position, last), last)
                 self._gateway.send(session.connection, session.codec.encode(gap))
+                self._meter.gaps_told += 1
                 self._gateway.subscribe(session.connection, topic)
 
     def forget(self, session: Session) -> None:

@@ -5,16 +5,17 @@ A task, a transaction's wait and an announcement for each message would cost mor
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import repeat
 
 import structlog
+import trio
 
 from gateway_core.gateway import Gateway
 
 from ..domain.errors import ChatError, Invalid
 from ..domain.messages import Appended
+from ..metrics.meters import RealtimeMeter
 from ..services import Post, Posting, Submission
 from . import fields, pushes
 from .answers import Answers
@@ -50,12 +51,14 @@ class Publishing:
         posting: Posting,
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
         proceed: Callable[[Session], None],
+        meter: RealtimeMeter,
     ) -> None:
         """`proceed` is called for a session whose messages are answered, to go on with what it has queued."""
         self._gateway = gateway
         self._posting = posting
         self._spawn = spawn
         self._proceed = proceed
+        self._meter = meter
         self._collected: dict[str, _Batch] = {}
 
     def take(self, session: Session, commands: Sequence[Command]) -> bool:
@@ -86,19 +89,22 @@ class Publishing:
         """Begins to post what was collected."""
         collected, self._collected = self._collected, {}
         for batch in collected.values():
+            self._meter.posting((wanted.post.key for wanted in batch.submissions), trio.current_time())
             self._spawn(partial(self._post, batch))
 
     async def _post(self, batch: _Batch) -> None:
-        outcomes: Iterator[Appended | ChatError]
+        outcomes: Sequence[Appended | ChatError]
         try:
-            outcomes = iter(await self._posting.post(batch.submissions))
+            outcomes = await self._posting.post(batch.submissions)
         except Exception:
             _log.exception("post_failed", posts=len(batch.submissions))
-            outcomes = repeat(ChatError("internal error"))
+            outcomes = [ChatError("internal error")] * len(batch.submissions)
+        self._meter.answered(outcomes)
+        following = iter(outcomes)
         for session, numbers in batch.frames:
             answers = Answers(self._gateway, session)
             for number in numbers:
-                answers.add(pushes.outcome(number, next(outcomes)))
+                answers.add(pushes.outcome(number, next(following)))
             answers.flush()
             self._proceed(session)
         self.flush()

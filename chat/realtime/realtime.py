@@ -23,6 +23,7 @@ from gateway_core.gateway import (
 from ..domain.messages import Position
 from ..domain.rooms import Role
 from ..domain.users import SessionId, UserId
+from ..metrics.meters import RealtimeMeter
 from ..ports.broker import Broker, Delivery, Resumed
 from ..ports.message_store import MessageStore
 from ..services import Services, events
@@ -60,12 +61,14 @@ class Realtime:
         messages: MessageStore,
         config: RealtimeConfig,
         http: Callable[[HttpConnection], None],
+        meter: RealtimeMeter | None = None,
     ) -> None:
         """`http` is handed every connection that asked for something other than a WebSocket."""
         self._gateway = gateway
         self._broker = broker
         self._config = config
         self._http = http
+        self._meter = meter = meter or RealtimeMeter()
         self._sessions = Sessions()
         self._feeds = Feeds(
             gateway=gateway,
@@ -74,13 +77,16 @@ class Realtime:
             presence=services.presence,
             names=services.names,
             config=config,
+            meter=meter,
         )
-        self._joins = Joins(gateway, services, self._feeds, config)
+        self._joins = Joins(gateway, services, self._feeds, config, meter)
         self._authentication = Authentication(gateway, services, self._sessions, config)
-        self._admission = Admission(gateway, self._authentication, self._sessions, config, self._feeds.spawn)
+        self._admission = Admission(gateway, self._authentication, self._sessions, config, self._feeds.spawn, meter)
         self._recheck = Recheck(services, self._sessions, self._joins, self._authentication, config)
         self._fence = Fence(self._wake_up, lease_seconds=config.lease_seconds, spawn=self._feeds.spawn)
-        self._dispatcher = Dispatcher(gateway, services, self._authentication, self._joins, config, self._feeds.spawn)
+        self._dispatcher = Dispatcher(
+            gateway, services, self._authentication, self._joins, config, self._feeds.spawn, meter
+        )
         self._nursery: trio.Nursery
 
     @property
@@ -92,6 +98,10 @@ class Realtime:
     def rooms(self) -> int:
         """Rooms that this node listens to."""
         return len(self._feeds)
+
+    def connections_of(self, user: UserId) -> int:
+        """How many connections `user` has to this node."""
+        return len(self._sessions.of_user(user))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serves the gateway's connections, for ever; started once revocations are heard of."""
@@ -136,8 +146,8 @@ class Realtime:
                 self._received(event)
             case Opened(connection=connection, request=request):
                 self._admission.opened(connection, request)
-            case Closed(connection=connection):
-                self._closed(connection)
+            case Closed(connection=connection, code=code):
+                self._closed(connection, code)
             case Drained(connection=connection, missed=missed):
                 if (session := self._sessions.of_connection(connection)) is not None and not session.closed:
                     self._joins.catch_up(session, missed)
@@ -161,9 +171,10 @@ class Realtime:
             self._dispatcher.refuse(session, refused)
         self._dispatcher.begin(session)
 
-    def _closed(self, connection: ConnectionId) -> None:
+    def _closed(self, connection: ConnectionId, code: int) -> None:
         session = self._sessions.discard(connection)
         if session is not None:
+            self._meter.closed(code)
             session.closed = True
             self._joins.forget(session)
 
@@ -210,6 +221,8 @@ class Realtime:
             return
         if isinstance(event, events.SessionRevoked):
             self._authentication.revoke(SessionId(event.session))
+        elif isinstance(event, events.UserSignedOut):
+            self._authentication.sign_out(UserId(event.user))
         elif isinstance(event, events.UserBanned):
             self._authentication.ban(UserId(event.user))
         elif isinstance(event, events.NodeLost):

@@ -21,6 +21,7 @@ from gateway_core.gateway import Gateway
 from ..domain.errors import ChatError
 from ..domain.messages import Position
 from ..domain.rooms import RoomId
+from ..metrics.meters import RealtimeMeter
 from ..ports.message_store import MessageStore
 from ..services import events
 from . import pushes
@@ -53,6 +54,7 @@ class RoomFeed:
         names: NamesOf,
         config: RealtimeConfig,
         spawn: Spawn,
+        meter: RealtimeMeter,
     ) -> None:
         """`spawn` runs a task that outlives the caller; `names` looks up display names."""
         self.room = room
@@ -64,6 +66,7 @@ class RoomFeed:
         self._messages = messages
         self._config = config
         self._spawn = spawn
+        self._meter = meter
         self._subscribers: dict[Codec, int] = {}
         self._open = False
         self._healing = False
@@ -171,6 +174,7 @@ class RoomFeed:
         if self._subscribers:
             variants = {codec.name: delivered.frame(codec) for codec in self._subscribers}
             self._gateway.publish(self.room, variants, position=seq)
+        self._meter.delivered(delivered.push["key"], delivered.added)
         if self._changes and (change := self._changes.pop(seq, None)) is not None:
             self._change(change)
 
@@ -258,6 +262,7 @@ class RoomFeed:
         for delivered in fetched:
             if delivered.seq == self.backlog.seq + 1:
                 self._deliver(delivered)
+                self._meter.repaired += 1
         self._deliver_early()
         self._early = {seq: held for seq, held in self._early.items() if seq > self.backlog.seq}
         return self.backlog.seq > before

@@ -16,6 +16,7 @@ from .auth import Auth, SignedIn
 from .limits import Limits, Throttle
 from .messaging import Messaging
 from .names import Names
+from .operators import Operators
 from .passwords import Passwords
 from .posting import Post, Posting, Submission
 from .presence import Presence
@@ -27,6 +28,7 @@ __all__ = [
     "Limits",
     "Messaging",
     "Names",
+    "Operators",
     "Passwords",
     "Post",
     "Posting",
@@ -53,6 +55,7 @@ class Services:
     presence: Presence
     names: Names
     limits: Limits
+    operators: Operators
 
 
 def assemble(
@@ -79,16 +82,17 @@ def assemble(
         presence, rooms=room_service, names=names, announcer=announcer, grace_seconds=presence_grace_seconds
     )
     posting = Posting(messages, rooms=room_service, throttle=throttle, limits=limits, announcer=announcer)
+    auth = Auth(
+        users,
+        sessions,
+        tokens=tokens,
+        passwords=passwords or Passwords(),
+        throttle=throttle,
+        limits=limits,
+        announcer=announcer,
+    )
     return Services(
-        auth=Auth(
-            users,
-            sessions,
-            tokens=tokens,
-            passwords=passwords or Passwords(),
-            throttle=throttle,
-            limits=limits,
-            announcer=announcer,
-        ),
+        auth=auth,
         rooms=room_service,
         posting=posting,
         messaging=Messaging(
@@ -104,4 +108,5 @@ def assemble(
         presence=presence_service,
         names=names,
         limits=limits,
+        operators=Operators(users, rooms, messages, presence, auth=auth, room_service=room_service),
     )

@@ -156,6 +156,16 @@ class Auth:
             if is_id(session) and await self._sessions.revoke(session):
                 await self._announcer.announce(events.SessionRevoked(session))
 
+    async def sign_out_user(self, user: UserId) -> None:
+        """Ends all sessions of `user` and closes their connections on every node. Raises: NotFound."""
+        if not is_id(user):
+            raise NotFound("no such user")
+        await self._users.user(user)
+        with trio.CancelScope(shield=True):
+            await self._sessions.revoke_user(user)
+            await self._announcer.announce(events.UserSignedOut(user))
+        _log.info("user_signed_out", user=user)
+
     async def ban(self, user: UserId) -> None:
         """Ends all sessions of `user`, closes their connections, and refuses new ones. Raises: NotFound."""
         with trio.CancelScope(shield=True):

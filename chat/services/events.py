@@ -120,6 +120,12 @@ class SessionRevoked(_Event, frozen=True, tag="revoked"):
     session: str
 
 
+class UserSignedOut(_Event, frozen=True, tag="signed_out"):
+    """All sessions of the user are over: the user's connections close with 4503."""
+
+    user: str
+
+
 class UserBanned(_Event, frozen=True, tag="banned"):
     """The account is banned: its connections close with 4504."""
 
@@ -133,7 +139,7 @@ class NodeLost(_Event, frozen=True, tag="lost"):
 
 
 RoomEvent = Posted | Reached | Edited | Deleted | PresenceChanged | Typing | MarkRaised | MemberChanged
-ControlEvent = SessionRevoked | UserBanned | NodeLost | RoomsChanged
+ControlEvent = SessionRevoked | UserSignedOut | UserBanned | NodeLost | RoomsChanged
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RoomEvent | ControlEvent)

@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from chat.domain.messages import Position
 from chat.domain.rooms import RoomId
 from chat.domain.users import UserId
+from chat.metrics.meters import RealtimeMeter
 from chat.realtime.codecs import CODECS
 from chat.realtime.config import RealtimeConfig
 from chat.realtime.room_feed import RoomFeed
@@ -32,6 +33,7 @@ class Scene:
 
     def __init__(self, nursery: trio.Nursery, stored: int = 0, **limits: Any) -> None:
         self.gateway = FakeGateway()
+        self.meter = RealtimeMeter()
         self.store = MemoryMessageStore()
         self.store.add_room(ROOM)
         self.commit(stored)
@@ -42,6 +44,7 @@ class Scene:
             names=self._names,
             config=RealtimeConfig(**limits),
             spawn=nursery.start_soon,
+            meter=self.meter,
         )
         self.peer = self.subscriber()
 

@@ -25,6 +25,7 @@ EVERY: list[events.RoomEvent | events.ControlEvent] = [
     events.MemberChanged("r", "u", "member"),
     events.RoomsChanged("u", "r", "direct", "", "Ünï", None),
     events.SessionRevoked("s"),
+    events.UserSignedOut("u"),
     events.UserBanned("u"),
     events.Reached("r", "e", 7),
 ]
