@@ -181,6 +181,8 @@ class RoomInfo(msgspec.Struct, frozen=True):
     top_seq: int | None = None
     read_seq: int | None = None
     unread: int | None = None
+    mentions: list[int] | None = None
+    """The seqs of unread messages that mention the user."""
 
 
 class Member(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ HISTORY_LIMIT = 200
 MAX_MENTIONS = 50
 """In one message; more are not stored, so that one message cannot notify a town."""
 
-_MENTION = re.compile(r"(?<![\w@])@([\w.\-]{1,32})")
+_MENTION = re.compile(r"(?<![\w@])@(?:\[([^\[\]\n]{1,32})\]|([\w.\-]{1,32}))")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +65,11 @@ class Position:
 
 
 def mentions(text: str) -> tuple[str, ...]:
-    """The names that `text` mentions as @name, each once, at most `MAX_MENTIONS`."""
+    """The names that `text` mentions, each once, at most `MAX_MENTIONS`.
+
+    `@bob`, without what ends a sentence; or `@[New Bob]`, for names of several words or with other characters.
+    """
     if "@" not in text:
         return ()
-    return tuple(dict.fromkeys(_MENTION.findall(text)))[:MAX_MENTIONS]
+    names = (whole.strip() or word.rstrip(".-") for whole, word in _MENTION.findall(text))
+    return tuple(dict.fromkeys(filter(None, names)))[:MAX_MENTIONS]

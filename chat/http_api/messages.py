@@ -17,8 +17,10 @@ async def history(call: Call, query: MessagesQuery) -> MessagesAnswer:
 
 async def unread(call: Call) -> UnreadAnswer:
     """Counts unread messages."""
-    rooms = {mine.room.id: mine.unread for mine in await call.services.rooms.mine(call.identity) if mine.unread}
-    return UnreadAnswer({str(room): count for room, count in rooms.items()}, sum(rooms.values()))
+    mine = await call.services.rooms.mine(call.identity)
+    rooms = {str(line.room.id): line.unread for line in mine if line.unread}
+    mentions = {str(line.room.id): len(line.mentions) for line in mine if line.mentions}
+    return UnreadAnswer(rooms, sum(rooms.values()), mentions, sum(mentions.values()))
 
 
 ENDPOINTS = [

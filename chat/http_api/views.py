@@ -114,7 +114,10 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 class RoomView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A room. What follows `name` is there for one's own rooms only; `title` is the other's name in a direct room."""
+    """A room. What follows `name` is there for one's own rooms only.
+
+    `title` is the other's name in a direct room. `mentions` are the seqs of unread messages that mention one.
+    """
 
     id: str
     kind: str
@@ -124,6 +127,7 @@ class RoomView(msgspec.Struct, frozen=True, omit_defaults=True):
     top_seq: int | None = None
     read_seq: int | None = None
     unread: int | None = None
+    mentions: list[int] | None = None
 
     @classmethod
     def of(cls, room: Room) -> RoomView:
@@ -132,7 +136,17 @@ class RoomView(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def of_mine(cls, mine: RoomSummary) -> RoomView:
         room = mine.room
-        return cls(room.id, room.kind, room.name, mine.title, mine.role, mine.top_seq, mine.read_seq, mine.unread)
+        return cls(
+            room.id,
+            room.kind,
+            room.name,
+            mine.title,
+            mine.role,
+            mine.top_seq,
+            mine.read_seq,
+            mine.unread,
+            list(mine.mentions),
+        )
 
 
 class RoomAnswer(msgspec.Struct, frozen=True):
@@ -201,7 +215,9 @@ class MessagesAnswer(msgspec.Struct, frozen=True):
 
 
 class UnreadAnswer(msgspec.Struct, frozen=True):
-    """Unread messages in each room that has some, and in all."""
+    """Unread messages in each room that has some, and in all; likewise those of them that mention one."""
 
     rooms: dict[str, int]
     total: int
+    mentions: dict[str, int]
+    total_mentions: int

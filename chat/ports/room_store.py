@@ -51,5 +51,12 @@ class RoomStore(Protocol):
         Raises: NotFound if there is no room `after`.
         """
 
+    async def unread_mentions(self, user: UserId) -> dict[RoomId, list[int]]:
+        """Where messages beyond the user's read mark mention them: seqs by room, ascending.
+
+        Of at least the newest 500 mentions, and of rooms that the user is not in any more, too. Those of a shard
+        that is away are left out.
+        """
+
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         """Raises each member's mark to at most the room's top, never lowers it; returns the marks as they are now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import trio
@@ -31,7 +31,10 @@ R = TypeVar("R", bound=Role | None)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RoomSummary:
-    """A line in a user's list of rooms; `title` is the room's name, or the other's in a direct room."""
+    """A line in a user's list of rooms; `title` is the room's name, or the other's in a direct room.
+
+    `mentions` are the seqs of unread messages that mention the user, of the newest few hundred in all rooms.
+    """
 
     room: Room
     role: Role
@@ -39,6 +42,7 @@ class RoomSummary:
     read_seq: int
     unread: int
     title: str
+    mentions: Sequence[int]
 
 
 class Rooms:
@@ -102,9 +106,19 @@ class Rooms:
 
     async def mine(self, who: Identity) -> list[RoomSummary]:
         """The rooms that `who` is a member of, with what is unread in each."""
+        listed = await self._rooms.rooms_of(who.user.id)
+        mentions = await self._rooms.unread_mentions(who.user.id)  # the newer answer: what it lacks has been read
         return [
-            RoomSummary(room, role, top.seq, read, max(top.seq - read, 0), await self._title(room, who.user.id))
-            for room, role, top, read in await self._rooms.rooms_of(who.user.id)
+            RoomSummary(
+                room,
+                role,
+                top.seq,
+                read,
+                max(top.seq - read, 0),
+                await self._title(room, who.user.id),
+                mentions.get(room.id, ()),
+            )
+            for room, role, top, read in listed
         ]
 
     async def authorize(self, user: UserId, room: RoomId, operation: Operation) -> tuple[Room, Role | None]:
@@ -186,17 +200,6 @@ class Rooms:
             _check_outranks(actor, was)
 
         await self._change(room, target, removed)
-
-    async def impose(self, room: RoomId, target: UserId, role: Role | None) -> None:
-        """Gives `target` a role whatever it was; None removes, or lifts a ban. No rank is asked: for operators.
-
-        Raises: NotFound (room or user); Forbidden in a direct room.
-        """
-        found, _ = await self._role(room, target)
-        if found.kind is RoomKind.DIRECT:
-            raise Forbidden("a direct room always has its two")
-        await self._user(target)
-        await self._change(room, target, lambda was: role)
 
     async def _change(self, room: RoomId, target: UserId, decide: Callable[[Role | None], R]) -> R:
         """Gives `target` the role that `decide` makes of the present one, in one atomic step; tells the fleet."""

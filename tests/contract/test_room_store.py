@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chat.domain.errors import NotFound
-from chat.domain.messages import Position
+from chat.domain.messages import NewMessage, Position
 from chat.domain.rooms import Member, Role, Room, RoomId, RoomKind
 from chat.domain.users import User, UserId
 from tests.support.stores import SHARDED_STORES, Stores, StoresFactory
@@ -258,6 +258,21 @@ async def test_a_read_mark_outlives_the_membership(stores: Stores, room: Room, o
     assert await stores.rooms.mark_read([(room.id, user.id, 0)]) == [1]
     await stores.rooms.set_role(room.id, user.id, Role.MODERATOR)
     assert [read for *_, read in await stores.rooms.rooms_of(user.id)] == [1]
+
+
+async def test_unread_mentions_are_those_beyond_the_mark(stores: Stores, room: Room, owner: User) -> None:
+    reader, other = await stores.new_user("reader"), await stores.new_room(owner)
+    for each in (room, other):
+        await stores.rooms.set_role(each.id, reader.id, Role.MEMBER)
+        for number in range(4):
+            names = ("Reader",) if number % 2 else ("nobody",)
+            await stores.messages.append([NewMessage(each.id, owner.id, str(number), {}, mentions=names)])
+    assert await stores.rooms.unread_mentions(owner.id) == {}
+    assert await stores.rooms.unread_mentions(reader.id) == {room.id: [2, 4], other.id: [2, 4]}
+    await stores.rooms.mark_read([(room.id, reader.id, 2), (other.id, reader.id, 4)])
+    assert await stores.rooms.unread_mentions(reader.id) == {room.id: [4]}
+    await stores.messages.delete(room.id, 4)
+    assert await stores.rooms.unread_mentions(reader.id) == {}
 
 
 # --- against a model ---

@@ -262,6 +262,9 @@ class MemoryRoomStore:
     async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
         return []
 
+    async def unread_mentions(self, user: UserId) -> dict[RoomId, list[int]]:
+        return {}
+
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         result = []
         for room, user, seq in marks:

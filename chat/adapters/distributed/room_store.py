@@ -18,6 +18,7 @@ from ...domain.messages import Position
 from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
 from ..ids import new_epoch, new_id
+from ..mentions import MENTIONS, by_room
 from .mysql_errors import DUPLICATE_KEY, code_of
 from .mysql_pool import Session
 from .mysql_shards import MySqlShards
@@ -102,6 +103,11 @@ class MySqlRoomStore:
         work = functools.partial(_search, prefix=prefix.lower(), behind=behind, limit=limit)
         found = sorted(row for page in await self._shards.on_all(work) for row in page)
         return [_as_room(row[1:]) for row in found[:limit]]
+
+    async def unread_mentions(self, user: UserId) -> dict[RoomId, list[int]]:
+        found = await self._shards.on_all(functools.partial(_unread_mentions, user=user))
+        # While a room moves, two shards have its mentions.
+        return by_room(sorted({mention for part in found for mention in part}))
 
     async def mark_read(self, marks: Sequence[tuple[RoomId, UserId, int]]) -> list[int]:
         async def mark(session: Session, rooms: list[RoomId]) -> dict[int, int]:
@@ -261,6 +267,16 @@ async def _search(session: Session, prefix: str, behind: tuple[str, str], limit:
     name, room = behind
     parameters = (prefix, prefix + LAST_CHARACTER, name, name, room, session.shard, limit)
     return list(await session.rows(query, parameters))
+
+
+async def _unread_mentions(session: Session, user: UserId) -> list[tuple[str, int]]:
+    query = (
+        "SELECT newest.room, newest.seq FROM"
+        " (SELECT room, seq FROM mentions WHERE user = %s ORDER BY ts DESC LIMIT %s) AS newest"
+        " LEFT JOIN read_marks ON read_marks.room = newest.room AND read_marks.user = %s"
+        " WHERE newest.seq > COALESCE(read_marks.seq, 0)"
+    )
+    return [(room.decode(), seq) for room, seq in await session.rows(query, (user, MENTIONS, user))]
 
 
 async def _mark(session: Session, wanted: dict[int, tuple[RoomId, UserId, int]]) -> dict[int, int]:

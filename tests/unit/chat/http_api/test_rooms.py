@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import httpx
 import pytest
 
@@ -16,7 +18,7 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
 
 async def post(api: Api, headers: dict[str, str], room: RoomId, *texts: str) -> None:
     who = await api.identity(headers)
-    await api.world.services.messaging.post(who, [Post(room, text, {"text": text}) for text in texts])
+    await api.world.services.messaging.post(who, [Post(room, secrets.token_hex(8), {"text": text}) for text in texts])
 
 
 async def test_a_room_belongs_to_who_made_it(api: Api) -> None:
@@ -32,6 +34,7 @@ async def test_a_room_belongs_to_who_made_it(api: Api) -> None:
         "top_seq": 0,
         "read_seq": 0,
         "unread": 0,
+        "mentions": [],
     }
 
 
@@ -123,10 +126,18 @@ async def test_unread_messages_are_counted(api: Api) -> None:
     room, quiet = await api.room(alice), await api.room(alice)
     for joined in (room, quiet):
         await api.client.post(f"/api/rooms/{joined}/join", headers=bob)
-    await post(api, alice, room, "a", "b", "c")
-    assert (await api.client.get("/api/unread", headers=bob)).json() == {"rooms": {room: 3}, "total": 3}
+    await post(api, alice, room, "a", "@bob, look.", "@[Bob] again")
+
+    async def counts() -> list[object]:
+        [mine] = [line for line in (await api.client.get("/api/rooms", headers=bob)).json()["rooms"] if line["unread"]]
+        answer = (await api.client.get("/api/unread", headers=bob)).json()
+        assert answer["rooms"] == {room: answer["total"]}
+        assert answer["mentions"] == {room: answer["total_mentions"]}
+        return [answer["total"], answer["total_mentions"], mine["mentions"]]
+
+    assert await counts() == [3, 2, [2, 3]]
     await api.world.services.messaging.mark_read(await api.identity(bob), room, 2)
-    assert (await api.client.get("/api/unread", headers=bob)).json() == {"rooms": {room: 1}, "total": 1}
+    assert await counts() == [1, 1, [3]]
 
 
 @pytest.mark.parametrize(
