@@ -14,6 +14,9 @@ from gateway_core import Gateway, GatewayConfig
 from gateway_core.backend import open_gateway
 
 from . import token_key
+from .adapters.archive.message_store import ArchivedMessageStore, Segments
+from .adapters.archive.objects import open_objects
+from .adapters.distributed.archive_catalog import MySqlArchiveCatalog
 from .adapters.distributed.asyncio_bridge import AsyncioBridge
 from .adapters.distributed.broker import open_broker
 from .adapters.distributed.cached_message_store import open_cached_store
@@ -97,6 +100,8 @@ async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
     """The adapters that `config` asks for. Raises: DatabaseUnusable, ShardsUnusable; ValueError for a bad setting."""
     if config.shards and not config.redis:
         raise ValueError("shards: nodes that share a database need --redis as well")
+    if config.archive and not config.shards:
+        raise ValueError("archive: only what is in shards can be archived")
     async with AsyncExitStack() as stack:
         if config.shards:
             stores = await stack.enter_async_context(_open_mysql(config))
@@ -130,7 +135,18 @@ async def _open_mysql(config: ChatConfig) -> AsyncIterator[_Stores]:
         open_shards(bridge, parse_shards(config.shards)) as shards,
         open_message_store(shards) as messages,
     ):
-        yield _Stores(messages, MySqlRoomStore(shards), MySqlUserStore(shards))
+        archived = ArchivedMessageStore(messages, MySqlArchiveCatalog(shards), _segments(config.archive))
+        yield _Stores(archived, MySqlRoomStore(shards), MySqlUserStore(shards))
+
+
+def _segments(location: str) -> Segments | None:
+    """What reads the archive, which is loaded only where there is one."""
+    if not location:
+        return None
+    objects = open_objects(location)
+    from .adapters.archive.segment_reader import SegmentReader
+
+    return SegmentReader(objects)
 
 
 @asynccontextmanager

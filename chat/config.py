@@ -40,6 +40,11 @@ class ChatConfig:
     shards: tuple[str, ...] = dataclasses.field(default=(), metadata={"flag": "--shard"}, repr=False)
     """A MySQL shard as NAME=mysql://user:password@host:port/database, with its replicas' URLs after commas;
     given once for each shard. Messages, rooms and accounts are kept there instead of in the data directory."""
+    archive: str = ""
+    """Where messages that are old have been moved to, a directory that all nodes see or s3://bucket/prefix; only with
+    shards. Needs `pip install 'chat-gateway[archive]'`. Empty: what was moved cannot be read."""
+    archive_after_days: float = 0.0
+    """What counts as old for `chat-gateway archive run`; 0: nothing, unless --older-than says otherwise."""
     redis: str = dataclasses.field(default="", repr=False)
     """What nodes share at run time, as redis://host, redis+sentinel://host,host/name or redis+cluster://host,host, with
     user:password@ before the host if needed: events, sessions, presence, rates, recent messages. Empty: one node."""

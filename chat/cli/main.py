@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..config import ChatConfig
 from ..settings import ConfigError, settings_of, show
 from ..version import version
-from . import admin, database, dev_cluster, serve
+from . import admin, archive, database, dev_cluster, serve
 from .flags import Parser, add_settings, complain, load_config
 
 
@@ -46,6 +46,7 @@ def _parser() -> Parser:
     showing.set_defaults(run=_show_config)
 
     admin.add_commands(commands)
+    archive.add_commands(commands)
     database.add_commands(commands)
     dev_cluster.add_commands(commands)
     if importlib.util.find_spec("chat.client.terminal"):
