@@ -20,7 +20,7 @@ from ...domain.users import UserId, fold_name
 from .background import background_tasks
 from .group_commit import GroupCommit
 from .mysql_appends import Answer, AppendBatch, Row
-from .mysql_pool import Moved, Rows, Session, Work
+from .mysql_pool import Change, Moved, Session, Work
 from .mysql_shards import MySqlShards, gathered
 from .mysql_sql import bounded_limit, bounded_seq, chunks, marks
 from .read_routing import RecentKeys
@@ -34,7 +34,7 @@ _ROW_BYTES = 8 << 10
 _MAX_KEY_BYTES = 256
 _MAX_ID_BYTES = 32
 _MAX_BODY_BYTES = 65_535
-_MESSAGE = "room, messages.seq, messages.ts, user, `key`, body, revision, deleted"
+_MESSAGE = "messages.room, messages.seq, messages.ts, user, `key`, body, revision, deleted"
 _log = structlog.get_logger("chat.mysql")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -107,10 +107,10 @@ class MySqlMessageStore:
 
     async def edit(self, room: RoomId, seq: int, body: dict[str, Any]) -> Message:
         work = functools.partial(_edit, room=room, seq=seq, body=encoded_body(body))
-        return await self._change(room, work, idempotent=False)
+        return await self._change(room, seq, work, idempotent=False)
 
     async def delete(self, room: RoomId, seq: int) -> Message:
-        return await self._change(room, functools.partial(_delete, room=room, seq=seq), idempotent=True)
+        return await self._change(room, seq, functools.partial(_delete, room=room, seq=seq), idempotent=True)
 
     async def mentions_of(self, user: UserId, after: float, limit: int) -> list[tuple[RoomId, int, float]]:
         """A shard that is away is left out: its mentions come with a later call, if that asks from the same time."""
@@ -125,9 +125,12 @@ class MySqlMessageStore:
             return await self._shards.on(Kind.ROOMS, room, work)
         return await self._shards.read(Kind.ROOMS, room, work, is_complete=is_complete)
 
-    async def _change(self, room: RoomId, work: Work[Message], *, idempotent: bool) -> Message:
+    async def _change(self, room: RoomId, seq: int, work: Work[Message], *, idempotent: bool) -> Message:
+        changes = [Change("messages", room, str(bounded_seq(seq)))]
         try:
-            return await self._shards.on(Kind.ROOMS, room, work, transaction=True, idempotent=idempotent)
+            return await self._shards.on(
+                Kind.ROOMS, room, work, transaction=True, idempotent=idempotent, changes=changes
+            )
         finally:
             self._changed.add(room)
 
@@ -232,40 +235,40 @@ async def _top(session: Session, room: RoomId) -> Position:
 
 
 async def _tops(session: Session, rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
-    found: dict[RoomId, Position] = {}
-    for chunk in chunks(rooms):
-        query = f"SELECT id, epoch, seq FROM rooms WHERE id IN ({marks(len(chunk))})"
-        for room, epoch, seq in await session.rows(query, chunk):
-            found[RoomId(room.decode())] = Position(epoch.decode(), seq)
-    if missing := [room for room in rooms if room not in found]:
-        await session.check_ownership(Kind.ROOMS, missing)
-    return found
+    async def ask(rooms: Sequence[RoomId]) -> dict[RoomId, Position]:
+        found: dict[RoomId, Position] = {}
+        for chunk in chunks(rooms):
+            query = f"SELECT id, epoch, seq FROM {session.home('rooms')} WHERE id IN ({marks(len(chunk))})"
+            for room, epoch, seq in await session.rows(query, chunk):
+                found[RoomId(room.decode())] = Position(epoch.decode(), seq)
+        return found
+
+    return await session.each_of(Kind.ROOMS, rooms, ask)
 
 
-async def _page(session: Session, room: RoomId, condition: str, seq: int, limit: int) -> list[Message]:
-    """Joined with the room, so that one that has moved away is not taken for one at its end."""
+async def _page(
+    session: Session, room: RoomId, comparison: str, seq: int, limit: int, *, order: str = "ASC"
+) -> list[Message]:
+    """A room that is here has at least an empty row, so that one that has moved is not taken for one at its end."""
     query = (
-        f"SELECT {_MESSAGE} FROM rooms STRAIGHT_JOIN messages ON messages.room = rooms.id"
-        f" WHERE rooms.id = %s AND {condition}"
+        f"SELECT {_MESSAGE} FROM {session.home('rooms')}"
+        f" LEFT JOIN messages ON messages.room = rooms.id AND messages.seq {comparison} %s"
+        f" WHERE rooms.id = %s ORDER BY messages.seq {order} LIMIT %s"
     )
-    found: Rows = await session.rows(query, (room, seq, limit))
-    if not found and limit:
-        await session.check_ownership(Kind.ROOMS, [room])
-    return [_message(row) for row in found]
+    found = await session.rows_of(Kind.ROOMS, room, query, (seq, room, limit)) if limit else ()
+    return [_message(row) for row in found if row[0] is not None]
 
 
 async def _after(session: Session, room: RoomId, after: int, limit: int) -> list[Message]:
-    condition = "messages.seq > %s ORDER BY messages.seq LIMIT %s"
-    return await _page(session, room, condition, bounded_seq(after), bounded_limit(limit))
+    return await _page(session, room, ">", bounded_seq(after), bounded_limit(limit))
 
 
 async def _before(session: Session, room: RoomId, before: int | None, limit: int) -> list[Message]:
-    condition = "messages.seq < %s ORDER BY messages.seq DESC LIMIT %s"
-    return (await _page(session, room, condition, bounded_seq(before), bounded_limit(limit)))[::-1]
+    return (await _page(session, room, "<", bounded_seq(before), bounded_limit(limit), order="DESC"))[::-1]
 
 
 async def _one(session: Session, room: RoomId, seq: int) -> Message:
-    found = await _page(session, room, "messages.seq = %s LIMIT %s", bounded_seq(seq), 1)
+    found = await _page(session, room, "=", bounded_seq(seq), 1)
     if not found:
         raise NotFound("no such message")
     return found[0]
@@ -287,9 +290,8 @@ async def _delete(session: Session, room: RoomId, seq: int) -> Message:
 
 
 async def _lock(session: Session, room: RoomId) -> None:
-    """Every write of a room locks its head, which makes it wait for appends, and for a move."""
+    """Every write of a room locks its head, which makes it wait for appends."""
     if not await session.rows("SELECT 1 FROM rooms WHERE id = %s FOR UPDATE", (room,)):
-        await session.check_ownership(Kind.ROOMS, [room])
         raise NotFound("no such message")
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 from asyncmy.errors import MySQLError
 
+from .bucket_map import read_map
 from .errors import ShardsUnusable
 from .mysql_errors import DUPLICATE_COLUMN, code_of
 from .mysql_pool import Session
-from .mysql_sql import chunks, flat, values
 from .schema import MIGRATIONS, VERSION_TABLE
-from .shard_map import Kind, ShardMap
+from .shard_map import ShardMap
 
+_FIRST_WITH_TERMS = 4
+"""The version from which on the map has terms."""
 LOCK_SECONDS = 60
 """How long one migration waits for another that is at work on the same shard."""
 
@@ -40,18 +43,8 @@ async def read_state(session: Session) -> ShardState:
     if version:
         for (found,) in await session.rows("SELECT shard FROM map_version"):
             name = found.decode()
-        shard_map = await read_map(session)
+        shard_map = await read_map(session, with_terms=version >= _FIRST_WITH_TERMS)
     return ShardState(version, name, shard_map, durable == 1 and (not has_log or log_durable == 1))
-
-
-async def read_map(session: Session) -> ShardMap | None:
-    """The map that a shard holds, as of one moment; None before the first."""
-    rows = await session.rows("SELECT version, kind, bucket, bucket_map.shard FROM map_version JOIN bucket_map")
-    if not rows:
-        return None
-    parts = {(kind.decode(), bucket): shard.decode() for _, kind, bucket, shard in rows}
-    rooms, users = (tuple(parts[kind, bucket] for bucket in range(len(parts) // 2)) for kind in Kind)
-    return ShardMap(rows[0][0], rooms, users)
 
 
 async def migrate_schema(session: Session) -> int:
@@ -91,23 +84,10 @@ async def _version(session: Session) -> int:
     return version or 0
 
 
-async def write_map(session: Session, name: str, shard_map: ShardMap) -> None:
-    """Gives a shard its name and a map, unless the one it has is as new. To be run in a transaction."""
-    known = await session.rows("SELECT version FROM map_version WHERE only = 1 FOR UPDATE")
-    if known and known[0][0] >= shard_map.version:
-        return
-    for chunk in chunks(shard_map.items()):
-        rows = flat((bucket.kind, bucket.number, shard) for bucket, shard in chunk)
-        await session.execute(f"REPLACE INTO bucket_map (kind, bucket, shard) VALUES {values(3, len(chunk))}", rows)
-    await session.execute(
-        "REPLACE INTO map_version (only, version, shard) VALUES (1, %s, %s)", [shard_map.version, name]
-    )
-
-
 def newest_map(states: Mapping[str, ShardState]) -> ShardMap | None:
     """The map that counts, of those that the shards hold."""
     maps = [state.shard_map for state in states.values() if state.shard_map is not None]
-    return max(maps, key=lambda shard_map: shard_map.version, default=None)
+    return functools.reduce(ShardMap.merged, maps) if maps else None
 
 
 def check_states(states: Mapping[str, ShardState], configured: Sequence[str]) -> ShardMap:

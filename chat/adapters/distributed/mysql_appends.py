@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple
 
 from asyncmy.errors import IntegrityError
@@ -14,9 +14,9 @@ from ...domain.messages import Appended
 from ...domain.rooms import Role
 from .archive_keys import Key, find_archived
 from .mysql_errors import DUPLICATE_KEY, code_of
-from .mysql_pool import Moved, Session
+from .mysql_pool import Change, Moved, Session
 from .mysql_sql import chunks, flat, marks, table, values
-from .shard_map import Kind
+from .shard_map import Kind, bucket_of
 
 MAX_STATEMENT_BYTES = 1 << 20
 """Of bodies in one statement: escaped it stays far below the least `max_allowed_packet` in use, 16 MiB."""
@@ -69,11 +69,12 @@ class AppendBatch:
         """Stores the rows, in their order, and answers each call."""
         looks_first = bool(self._tried)
         while True:
-            heads, absent = await self._lock(session)
+            held = await session.hold(Kind.ROOMS, {row.room for row in self._rows})
+            heads = await self._lock(session, held)
             known = await self._archived(session, heads)
             if looks_first:
                 known |= await self._stored(session, heads)
-            answers, new = self._number(heads, absent, known)
+            answers, new = self._number(held, heads, known)
             try:
                 await _insert(session, new)
                 break
@@ -85,12 +86,14 @@ class AppendBatch:
                 await session.restart()
         await _save_heads(session, {row.room: done for row, done in new})
         await _insert_mentions(session, new)
+        if any(held.values()):
+            await session.record(Kind.ROOMS, (Change("rooms", row.room) for row, _ in new if held[_bucket(row)]))
         self._tried |= {row[:3] for row, _ in new}
         return answers
 
-    async def _lock(self, session: Session) -> tuple[dict[str, _Head], Answer]:
-        """The heads of all rooms, locked in the same order by everybody, and the answer for one that is absent."""
-        rooms = sorted({row.room for row in self._rows})
+    async def _lock(self, session: Session, held: Container[int]) -> dict[str, _Head]:
+        """The heads of all rooms that are here, locked in the same order by everybody."""
+        rooms = sorted({row.room for row in self._rows if _bucket(row) in held})
         found: dict[str, _Head] = {}
         for chunk in chunks(rooms):
             query = (
@@ -99,12 +102,7 @@ class AppendBatch:
             )
             for room, epoch, seq, ts, archived in await session.rows(query, chunk):
                 found[room.decode()] = _Head(epoch.decode(), seq, ts, archived)
-        try:
-            if missing := [room for room in rooms if room not in found]:
-                await session.check_ownership(Kind.ROOMS, missing)
-        except Moved as moved:
-            return found, moved
-        return found, NotFound("no such room")
+        return found
 
     async def _stored(self, session: Session, heads: dict[str, _Head]) -> dict[Key, Appended]:
         """The first answers to those rows that are retries."""
@@ -127,7 +125,7 @@ class AppendBatch:
         return {key: Appended(heads[key[0]].epoch, seq, ts, duplicate=True) for key, (seq, ts) in found.items()}
 
     def _number(
-        self, heads: dict[str, _Head], absent: Answer, known: dict[Key, Appended]
+        self, held: Container[int], heads: dict[str, _Head], known: dict[Key, Appended]
     ) -> tuple[list[list[Answer]], New]:
         """The answers, and what has to be stored for them."""
         now = self._clock()
@@ -136,7 +134,7 @@ class AppendBatch:
         def answer(row: Row) -> Answer:
             head = heads.get(row.room)
             if head is None:
-                return absent
+                return NotFound("no such room") if _bucket(row) in held else Moved()
             if first := known.get(row[:3]):
                 known[row[:3]] = first._replace(duplicate=True)
                 return first
@@ -146,6 +144,10 @@ class AppendBatch:
             return appended
 
         return [[answer(row) for row in call] for call in self._calls], new
+
+
+def _bucket(row: Row) -> int:
+    return bucket_of(Kind.ROOMS, row.room).number
 
 
 async def _insert(session: Session, new: New) -> None:

@@ -8,48 +8,58 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import asyncmy
 
 from ...domain.errors import ChatError, Invalid
 from .mysql_dsn import Dsn
 from .mysql_errors import verdict_of
-from .mysql_sql import chunks, marks
+from .mysql_sql import chunks, flat, marks, values
 from .shard_map import Kind, bucket_of
 
+Key = TypeVar("Key", bound=str)
 T = TypeVar("T")
 Rows = tuple[tuple[Any, ...], ...]
 
 CONNECT_SECONDS = 2.0
-STATEMENT_SECONDS = 5
+STATEMENT_SECONDS = 5.0
 """After which the server itself gives up, should we have gone away without its noticing."""
 LOCK_WAIT_SECONDS = 2
-_IDLE_SECONDS = 30.0
+IDLE_SECONDS = 30.0
 """A connection unused for longer is not trusted: firewalls forget, and the server closes at twice that."""
 _SQL_MODE = "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
-_SETTINGS = {
-    "sql_mode": f"'{_SQL_MODE}'",
-    "innodb_lock_wait_timeout": LOCK_WAIT_SECONDS,
-    "wait_timeout": round(2 * _IDLE_SECONDS),
-}
-_MARIADB_SETTINGS = {
-    "max_statement_time": STATEMENT_SECONDS,
-    # A node that is stopped within a transaction must not keep others from its rooms.
-    "idle_write_transaction_timeout": STATEMENT_SECONDS,
-}
-_MYSQL_SETTINGS = {"max_execution_time": 1000 * STATEMENT_SECONDS}
+_IDLE_TRANSACTION_SECONDS = 5
+"""A node that is stopped within a transaction must not keep others from its rooms."""
 _FOUND_ROWS = 2
 """Client flag: an UPDATE counts the rows it found, whether or not they were different before."""
+
+
+_KINDS = {"rooms": Kind.ROOMS, "users": Kind.USERS, "names": Kind.USERS}
 
 
 class Moved(Exception):
     """What was asked for lives on another shard by now: the map must be read again."""
 
 
+class Change(NamedTuple):
+    """Rows that a transaction writes: those of `root` in `table`, or the one with the further key `item`.
+
+    For the root's own table that stands for all that an append writes, too.
+    """
+
+    table: str
+    root: str
+    item: str = ""
+
+
 class Session:
-    """A connection, while one piece of work has it. Texts are bound as bytes: they must be valid Unicode."""
+    """A connection, while one piece of work has it. Texts are bound as bytes: they must be valid Unicode.
+
+    What a shard has is what its own `bucket_map` says. So a query reads from `home(table)`, and asks
+    `check_ownership` if it finds nothing; a transaction that writes begins with `hold`.
+    """
 
     def __init__(self, connection: Any, shard: str) -> None:
         self._connection = connection
@@ -68,27 +78,76 @@ class Session:
             count: int = await cursor.execute(sql, _bound(parameters))
             return count
 
+    async def rows_of(self, kind: Kind, key: str, sql: str, parameters: Sequence[Any]) -> Rows:
+        """All rows of a query that finds nothing if `key` is not here. Raises: Moved if it is elsewhere."""
+        rows = await self.rows(sql, parameters)
+        if not rows:
+            await self.check_ownership(kind, [key])
+            rows = await self.rows(sql, parameters)  # it may have come just between the two questions
+        return rows
+
+    async def each_of(
+        self, kind: Kind, keys: Sequence[Key], ask: Callable[[Sequence[Key]], Awaitable[dict[Key, T]]]
+    ) -> dict[Key, T]:
+        """What `ask` finds of `keys`; it does not find what is not here. Raises: Moved if some are elsewhere."""
+        found = await ask(keys)
+        if missing := [key for key in keys if key not in found]:
+            await self.check_ownership(kind, missing)
+            found |= await ask(missing)  # as above
+        return found
+
     async def restart(self) -> None:
         """Takes back what the transaction has done so far, and begins anew."""
         await self.execute("ROLLBACK")
         await self.execute("BEGIN")
 
-    async def check_ownership(self, kind: Kind, keys: Sequence[str], *, lock: bool = False) -> None:
-        """To be called when something is not here, or is about to be created here.
+    def home(self, table: str) -> str:
+        """`rooms`, `users` or `names` for a FROM clause, as far as its rows belong here."""
+        return (
+            f"{table} STRAIGHT_JOIN bucket_map AS home ON home.kind = '{_KINDS[table]}'"
+            f" AND home.bucket = {table}.bucket AND home.shard = '{self.shard}'"
+        )
 
-        With `lock`, the buckets cannot leave before the transaction ends. Raises: Moved.
-        """
-        numbers = {bucket_of(kind, key).number for key in keys}
-        found = 0
-        for chunk in chunks(sorted(numbers)):
-            query = (
-                f"SELECT COUNT(*) FROM bucket_map WHERE kind = '{kind.value}'"
-                f" AND bucket IN ({marks(len(chunk))}) AND shard = %s"
-            )
-            [(count,)] = await self.rows(query + (" LOCK IN SHARE MODE" if lock else ""), [*chunk, self.shard])
-            found += count
-        if found < len(numbers):
+    async def check_ownership(self, kind: Kind, keys: Collection[str]) -> None:
+        """To be called when something is not here. Raises: Moved if it may be elsewhere."""
+        if len(await self._owned(kind, keys)) < len(_buckets(kind, keys)):
             raise Moved
+
+    async def hold(self, kind: Kind, keys: Collection[str]) -> dict[int, bool]:
+        """The buckets of `keys` that are here, which they stay until the transaction ends; True: being copied.
+
+        What is written to a bucket that is being copied must be told with `record`. A bucket that is just about
+        to leave counts as gone: nobody waits for a move within a transaction.
+        """
+        share = "LOCK IN SHARE MODE" if self.is_mariadb else "FOR SHARE"
+        return await self._owned(kind, keys, f"{share} SKIP LOCKED")
+
+    async def hold_all(self, kind: Kind, keys: Collection[str]) -> bool:
+        """Holds the buckets of all `keys`; whether one of them is being copied. Raises: Moved."""
+        held = await self.hold(kind, keys)
+        if len(held) < len(_buckets(kind, keys)):
+            raise Moved
+        return any(held.values())
+
+    async def record(self, kind: Kind, changes: Iterable[Change]) -> None:
+        """Tells whoever moves the buckets what this transaction writes."""
+        rows = ((kind, bucket_of(kind, change.root).number, *change) for change in sorted(set(changes)))
+        for chunk in chunks(rows):
+            await self.execute(
+                f"INSERT INTO bucket_changes (kind, bucket, `table`, root, item) VALUES {values(5, len(chunk))}"
+                " ON DUPLICATE KEY UPDATE times = times + 1",
+                flat(chunk),
+            )
+
+    async def _owned(self, kind: Kind, keys: Collection[str], lock: str = "") -> dict[int, bool]:
+        owned: dict[int, bool] = {}
+        for chunk in chunks(_buckets(kind, keys)):
+            query = (
+                f"SELECT bucket, stage = 'copying' FROM bucket_map WHERE kind = '{kind.value}'"
+                f" AND bucket IN ({marks(len(chunk))}) AND shard = %s {lock}"
+            )
+            owned |= {bucket: bool(copying) for bucket, copying in await self.rows(query, [*chunk, self.shard])}
+        return owned
 
     @property
     def is_mariadb(self) -> bool:
@@ -101,9 +160,13 @@ Work = Callable[[Session], Awaitable[T]]
 class MySqlPool:
     """Used in the loop's thread only. It does not count: whoever calls limits how many are in use."""
 
-    def __init__(self, dsn: Dsn, shard: str) -> None:
+    def __init__(
+        self, dsn: Dsn, shard: str, *, statement_seconds: float = STATEMENT_SECONDS, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         self._dsn = dsn
         self._shard = shard
+        self._statement_seconds = statement_seconds
+        self._idle_seconds = idle_seconds
         self._free: list[tuple[Any, float]] = []
 
     async def run(self, work: Work[T], *, transaction: bool = False) -> T:
@@ -139,14 +202,14 @@ class MySqlPool:
         """The connection used last, so that those that are not needed grow old."""
         while self._free:
             connection, since = self._free.pop()
-            if connection.connected and not connection._stream_broken and time.monotonic() - since < _IDLE_SECONDS:
+            if connection.connected and not connection._stream_broken and time.monotonic() - since < self._idle_seconds:
                 return connection
             connection.close()
         return None
 
     def _give_back(self, connection: Any) -> None:
         self._free.append((connection, time.monotonic()))
-        while time.monotonic() - self._free[0][1] > _IDLE_SECONDS:
+        while time.monotonic() - self._free[0][1] > self._idle_seconds:
             self._free.pop(0)[0].close()
 
     async def _connect(self) -> Any:
@@ -165,12 +228,30 @@ class MySqlPool:
         )
         try:
             session = Session(connection, self._shard)
-            settings = _SETTINGS | (_MARIADB_SETTINGS if session.is_mariadb else _MYSQL_SETTINGS)
+            settings = self._settings(session.is_mariadb)
             await session.execute("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _settings(self, is_mariadb: bool) -> dict[str, object]:
+        common = {
+            "sql_mode": f"'{_SQL_MODE}'",
+            "innodb_lock_wait_timeout": LOCK_WAIT_SECONDS,
+            "wait_timeout": round(2 * self._idle_seconds),
+        }
+        if is_mariadb:
+            return {
+                **common,
+                "max_statement_time": self._statement_seconds,
+                "idle_write_transaction_timeout": _IDLE_TRANSACTION_SECONDS,
+            }
+        return {**common, "max_execution_time": round(1000 * self._statement_seconds)}
+
+
+def _buckets(kind: Kind, keys: Iterable[str]) -> list[int]:
+    return sorted({bucket_of(kind, key).number for key in keys})
 
 
 async def _in_transaction(session: Session, work: Work[T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -15,10 +16,11 @@ import trio
 from ...domain.errors import ChatError, Unavailable
 from .asyncio_bridge import AsyncioBridge
 from .background import background_tasks
+from .bucket_map import read_map, read_version, write_map
 from .errors import ShardsUnusable
-from .migrate import ShardState, check_name, check_states, migrate_schema, newest_map, read_map, read_state, write_map
+from .migrate import ShardState, check_name, check_states, migrate_schema, newest_map, read_state
 from .mysql_dsn import ShardDsn
-from .mysql_pool import Moved, Session, Work
+from .mysql_pool import Change, Moved, Session, Work
 from .mysql_server import DEADLINE_SECONDS, MySqlServer
 from .read_routing import Rotation
 from .shard_map import Id, Kind, ShardMap, bucket_of
@@ -26,15 +28,24 @@ from .shard_map import Id, Kind, ShardMap, bucket_of
 A = TypeVar("A")
 T = TypeVar("T")
 
-_REROUTES = 6
+POLL_SECONDS = 5.0
+"""How often a node looks whether the map has changed; what it asks in vain tells it at once."""
 _FIRST_PAUSE_SECONDS = 0.02
-"""Doubled with each reroute: the last stretch of a move takes a fraction of a second."""
+_LONGEST_PAUSE_SECONDS = 0.1
+"""Between tries while a bucket moves: the last stretch of a move takes a fraction of a second."""
+_MAP_SECONDS = 1.0
+"""How long a reload waits for a shard: the others are likely to know, too."""
 _MIGRATION_SECONDS = 3600.0
 _log = structlog.get_logger("chat.mysql")
 
 
 class MySqlShards:
-    """The shards with the map of which bucket is where. Every method raises `Unavailable`."""
+    """The shards with the map of which bucket is where. Every method raises `Unavailable`.
+
+    Buckets move while nodes run. A query that meets a shard that does not have the bucket raises `Moved`, whereupon
+    the map is read again and the query goes to the new place; writes wait for the moment in which a bucket changes
+    hands. A shard of the map that this node was not given is away, like one that does not answer.
+    """
 
     def __init__(self, bridge: AsyncioBridge, shards: Sequence[ShardDsn], *, deadline_seconds: float) -> None:
         self.primaries: dict[str, MySqlServer] = {}
@@ -48,17 +59,35 @@ class MySqlShards:
             self.primaries[shard.name] = primary
             self.rotations[shard.name] = Rotation(primary, replicas)
         self.map: ShardMap
+        self._deadline_seconds = deadline_seconds
+        self._versions: dict[str, int] = {}
         self._reloading = trio.Lock()
+        self._reloads = 0
 
     def shard_of(self, kind: Kind, key: str) -> str:
         """The shard that has `key` by the map of the moment."""
         return self.map.shard_of(bucket_of(kind, key))
 
-    async def on(self, kind: Kind, key: str, work: Work[T], *, transaction: bool = False, idempotent: bool = True) -> T:
-        """Runs `work` on the primary that has `key`. Raises: what `work` raises."""
+    async def on(
+        self,
+        kind: Kind,
+        key: str,
+        work: Work[T],
+        *,
+        transaction: bool = False,
+        idempotent: bool = True,
+        changes: Sequence[Change] | None = None,
+    ) -> T:
+        """Runs `work` on the primary that has `key`. Raises: what `work` raises.
+
+        Whatever writes needs a `transaction`, in which the bucket stays where it is, and must say what it
+        `changes`; if it does not, it is refused for as long as the bucket is being copied to another shard.
+        """
+        if transaction:
+            work = _holding(kind, [key], work, changes)
 
         async def attempt() -> T:
-            return await self.primaries[self.shard_of(kind, key)].run(
+            return await self._primary(self.shard_of(kind, key)).run(
                 work, transaction=transaction, idempotent=idempotent
             )
 
@@ -66,7 +95,8 @@ class MySqlShards:
 
     async def read(self, kind: Kind, key: str, work: Work[T], *, is_complete: Callable[[T], bool]) -> T:
         """Runs `work` on a replica, if one is near; on the primary if its answer is not complete, or there is none."""
-        replica = self.rotations[self.shard_of(kind, key)].choose()
+        rotation = self.rotations.get(self.shard_of(kind, key))
+        replica = rotation.choose() if rotation is not None else None
         if replica is not None:
             with contextlib.suppress(ChatError, Moved):
                 value = await replica.run(work)
@@ -81,11 +111,13 @@ class MySqlShards:
         work: Callable[[Session, list[Id]], Awaitable[T]],
         *,
         transaction: bool = False,
+        changes: Callable[[list[Id]], Sequence[Change]] | None = None,
         instead: Callable[[list[Id], Unavailable], A] | None = None,
     ) -> list[T | A]:
         """Runs `work`, which must be idempotent, on every primary that has some of `keys`, with those that it has.
 
-        `instead` answers for one that is away; without it that is raised.
+        `transaction` and `changes` are as in `on`. `instead` answers for a shard that is away; without it that
+        is raised.
         """
         wanted = list(dict.fromkeys(keys))
 
@@ -93,8 +125,9 @@ class MySqlShards:
             async def on_part(session: Session) -> T:
                 return await work(session, part)
 
+            held = _holding(kind, part, on_part, changes and changes(part)) if transaction else on_part
             try:
-                return await self.primaries[shard].run(on_part, transaction=transaction)
+                return await self._primary(shard).run(held, transaction=transaction)
             except Unavailable as error:
                 if instead is None:
                     raise
@@ -117,15 +150,78 @@ class MySqlShards:
 
     async def rerouted(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Calls `attempt` again with a new map for as long as it finds that something has moved."""
-        for tried in range(_REROUTES):
-            before = self.map.version
+        end = trio.current_time() + self._deadline_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            before = self.map
             try:
                 return await attempt()
             except Moved:
-                await self._reload(before)
-                if self.map.version == before:  # the move is not over
-                    await trio.sleep(_FIRST_PAUSE_SECONDS * 2**tried)
-        raise Unavailable("the shard is being moved", retry_after=1.0)
+                if trio.current_time() >= end:
+                    raise Unavailable("the shard is being moved", retry_after=1.0) from None
+            await self.reload()
+            if self.map is before:  # the move is not over
+                await trio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def reload(self) -> None:
+        """Reads the map of every shard that answers; those that come meanwhile share the next reading.
+
+        A shard that lacks something is told: if whoever moves a bucket dies just when the old place has given it
+        up, the new place has it all the same.
+        """
+        seen = self._reloads
+        async with self._reloading:
+            if self._reloads > seen:  # one has begun since we came
+                return
+            self._reloads += 1
+            answers = await self._each_in_time(read_map)
+            maps = {name: found for name, found in answers.items() if found is not None}
+            newest = functools.reduce(ShardMap.merged, maps.values(), self.map)
+            self._adopt(newest)
+            for name, found in maps.items():
+                if newest.newer_than(found):
+                    with contextlib.suppress(Unavailable):
+                        work = functools.partial(write_map, name=name, shard_map=newest)
+                        await self.primaries[name].run(work, transaction=True)
+
+    async def watch(self) -> None:
+        """Reloads the map when it has changed, until it is cancelled."""
+        while True:
+            await trio.sleep(POLL_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            versions = await self._each_in_time(read_version)
+            if any(self._versions.get(name) != version for name, version in versions.items()):
+                self._versions |= versions
+                await self.reload()
+
+    async def _each_in_time(self, work: Work[T]) -> dict[str, T]:
+        """The answers of those shards that answer soon, by their names."""
+        answers: dict[str, T] = {}
+
+        async def ask(name: str, server: MySqlServer) -> None:
+            with trio.move_on_after(_MAP_SECONDS), contextlib.suppress(Unavailable):
+                answers[name] = await server.run(work)
+
+        async with trio.open_nursery() as nursery:
+            for item in self.primaries.items():
+                nursery.start_soon(ask, *item)
+        return answers
+
+    def _adopt(self, newest: ShardMap) -> None:
+        if newest is self.map:
+            return
+        _log.info("buckets_moved", buckets=len(newest.newer_than(self.map)))
+        for name in newest.shards - self.map.shards - self.primaries.keys():
+            _log.error(
+                "shard_unknown", shard=name, buckets=len(newest.buckets_of(name)), remedy="start this node with --shard"
+            )
+        self.map = newest
+
+    def _primary(self, shard: str) -> MySqlServer:
+        server = self.primaries.get(shard)
+        if server is None:
+            raise Unavailable(f"this node was not given shard {shard}", retry_after=5.0)
+        return server
 
     async def open(self) -> None:
         """Reads the map. Raises: ShardsUnusable if a shard that answers is not as it must be, or none answers."""
@@ -167,15 +263,6 @@ class MySqlShards:
             if not (isinstance(each, outcome.Error) and isinstance(each.error, Unavailable))
         }
 
-    async def _reload(self, known: int) -> None:
-        """Reads the map, unless somebody has done so since version `known`."""
-        async with self._reloading:
-            if self.map.version > known:
-                return
-            for found in await self.on_all(read_map):
-                if found is not None and found.version > self.map.version and found.shards <= self.primaries.keys():
-                    self.map = found
-
 
 @asynccontextmanager
 async def open_shards(
@@ -188,6 +275,7 @@ async def open_shards(
         async with background_tasks() as nursery:
             for rotation in opened.rotations.values():
                 nursery.start_soon(rotation.run)
+            nursery.start_soon(opened.watch)
             yield opened
     finally:
         with trio.CancelScope(shield=True):
@@ -202,6 +290,21 @@ async def migrate_shards(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> d
     finally:
         with trio.CancelScope(shield=True):
             await opened.aclose()
+
+
+def _holding(kind: Kind, keys: Sequence[str], work: Work[T], changes: Sequence[Change] | None) -> Work[T]:
+    """`work` for a transaction in which the buckets of `keys` stay where they are."""
+
+    async def held(session: Session) -> T:
+        copying = await session.hold_all(kind, keys)
+        if copying and changes is None:
+            raise Unavailable("the shard is being moved", retry_after=5.0)
+        value = await work(session)
+        if copying and changes:
+            await session.record(kind, changes)
+        return value
+
+    return held
 
 
 async def gathered(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:

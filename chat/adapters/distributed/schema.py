@@ -6,8 +6,11 @@ that. (An ALTER that adds a column does: a column that is there already counts a
 that is newer than itself, so migrations add, and remove only what no node of the version before still uses.
 
 Ids, keys and folded names are VARBINARY: equal if their bytes are, on every server. (As text, MariaDB's
-utf8mb4_bin holds 'a' and 'a ' for the same.) Each kind of bucket has one table whose row says that a thing lives
-on this shard and which every write locks: `rooms`, `users`, `names`. Without the row there is nothing.
+utf8mb4_bin holds 'a' and 'a ' for the same.)
+
+What a shard has is what its own `bucket_map` says it has: every query of the stores joins that table, and every
+write locks the bucket's row there (see mysql_pool). Rows of other buckets are copies on their way in or out. A table
+whose rows belong to a bucket must be listed in bucket_tables, so that they move with it.
 """
 
 from __future__ import annotations
@@ -156,7 +159,25 @@ _V3 = (
     ) {_OPTIONS} COMMENT 'segments whose messages are still on their way'""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
+_V4 = (
+    """ALTER TABLE bucket_map
+        ADD COLUMN term BIGINT UNSIGNED NOT NULL DEFAULT 1 COMMENT 'one more with each move',
+        ADD COLUMN stage VARBINARY(16) NOT NULL DEFAULT '' COMMENT 'of a move, else empty',
+        ADD COLUMN peer VARBINARY(32) NOT NULL DEFAULT '' COMMENT 'the other shard of the move',
+        ADD COLUMN mover VARBINARY(32) NOT NULL DEFAULT '' COMMENT 'the run that works on it',
+        ADD COLUMN copied BLOB NULL COMMENT 'how far a copy has come: table, key'""",
+    f"""CREATE TABLE IF NOT EXISTS bucket_changes (
+        kind VARBINARY(8) NOT NULL,
+        bucket SMALLINT UNSIGNED NOT NULL,
+        `table` VARBINARY(32) NOT NULL,
+        root VARBINARY(2048) NOT NULL COMMENT 'id of a room or user, or folded name',
+        item VARBINARY(32) NOT NULL COMMENT 'the rest of the key of the row; empty for the root itself',
+        times BIGINT UNSIGNED NOT NULL DEFAULT 1,
+        PRIMARY KEY (kind, bucket, `table`, root, item)
+    ) {_OPTIONS} COMMENT 'rows of buckets on the move that were written after they may have been copied'""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4)
 
 VERSION_TABLE = f"""CREATE TABLE IF NOT EXISTS migrations (
     number INT UNSIGNED NOT NULL PRIMARY KEY,

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Id = TypeVar("Id", bound=str)
 
@@ -42,13 +42,20 @@ def bucket_of(kind: Kind, key: str) -> Bucket:
     return Bucket(kind, zlib.crc32(key.encode(errors="surrogatepass")) % BUCKETS)
 
 
+class Place(NamedTuple):
+    """Where a bucket is. Of two places of a bucket, the one with the higher term counts."""
+
+    shard: str
+    term: int
+    """One more with each move."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ShardMap:
-    """The shard of every bucket. Of two maps, the one with the higher version counts."""
+    """The place of every bucket."""
 
-    version: int
-    rooms: tuple[str, ...]
-    users: tuple[str, ...]
+    rooms: tuple[Place, ...]
+    users: tuple[Place, ...]
 
     def __post_init__(self) -> None:
         if len(self.rooms) != BUCKETS or len(self.users) != BUCKETS:
@@ -59,21 +66,25 @@ class ShardMap:
         """The first map of an installation: each of `shards` gets an equal part, in one piece."""
         if not shards:
             raise ValueError("there must be a shard")
-        parts = tuple(shards[number * len(shards) // BUCKETS] for number in range(BUCKETS))
-        return cls(1, parts, parts)
+        parts = tuple(Place(shards[number * len(shards) // BUCKETS], 1) for number in range(BUCKETS))
+        return cls(parts, parts)
 
     @property
     def shards(self) -> set[str]:
         """All shards that hold anything."""
-        return {*self.rooms, *self.users}
+        return {place.shard for place in (*self.rooms, *self.users)}
+
+    def place_of(self, bucket: Bucket) -> Place:
+        """Where a bucket is, and since which move."""
+        return self._places(bucket.kind)[bucket.number]
 
     def shard_of(self, bucket: Bucket) -> str:
         """Where a bucket is."""
-        return self._buckets(bucket.kind)[bucket.number]
+        return self.place_of(bucket).shard
 
-    def buckets_of(self, shard: str) -> list[Bucket]:
-        """What a shard holds."""
-        return [bucket for bucket, there in self.items() if there == shard]
+    def buckets_of(self, shard: str, kind: Kind | None = None) -> list[Bucket]:
+        """What a shard holds, of one kind or of both."""
+        return [bucket for bucket, there in self.items() if there.shard == shard and kind in (None, bucket.kind)]
 
     def by_shard(self, kind: Kind, keys: Iterable[Id]) -> dict[str, list[Id]]:
         """Ids, in their order, by the shard that has them."""
@@ -83,16 +94,34 @@ class ShardMap:
         return found
 
     def moved(self, bucket: Bucket, shard: str) -> ShardMap:
-        """The next version, in which `bucket` is on `shard`."""
-        buckets = list(self._buckets(bucket.kind))
-        buckets[bucket.number] = shard
-        return dataclasses.replace(self, version=self.version + 1, **{bucket.kind.value: tuple(buckets)})
+        """The map after `bucket` has moved to `shard`."""
+        places = list(self._places(bucket.kind))
+        places[bucket.number] = Place(shard, places[bucket.number].term + 1)
+        return dataclasses.replace(self, **{bucket.kind.value: tuple(places)})
 
-    def items(self) -> Iterator[tuple[Bucket, str]]:
-        """Every bucket with its shard."""
+    def merged(self, other: ShardMap) -> ShardMap:
+        """What both know together; this map itself if the other one knows nothing newer."""
+        if not other.newer_than(self):
+            return self
+        rooms, users = (
+            tuple(max(pair, key=_term) for pair in zip(self._places(kind), other._places(kind), strict=True))
+            for kind in Kind
+        )
+        return ShardMap(rooms, users)
+
+    def newer_than(self, other: ShardMap) -> list[tuple[Bucket, Place]]:
+        """What `other` does not know yet."""
+        return [(bucket, place) for bucket, place in self.items() if place.term > other.place_of(bucket).term]
+
+    def items(self) -> Iterator[tuple[Bucket, Place]]:
+        """Every bucket with its place."""
         for kind in Kind:
-            for number, shard in enumerate(self._buckets(kind)):
-                yield Bucket(kind, number), shard
+            for number, place in enumerate(self._places(kind)):
+                yield Bucket(kind, number), place
 
-    def _buckets(self, kind: Kind) -> tuple[str, ...]:
+    def _places(self, kind: Kind) -> tuple[Place, ...]:
         return self.rooms if kind is Kind.ROOMS else self.users
+
+
+def _term(place: Place) -> int:
+    return place.term

@@ -11,7 +11,7 @@ from ...domain.errors import Conflict, NotFound, Unavailable
 from ...domain.users import Account, User, UserId, fold_name
 from ..ids import new_id
 from .mysql_errors import DUPLICATE_KEY, code_of
-from .mysql_pool import Session
+from .mysql_pool import Change, Session
 from .mysql_shards import MySqlShards
 from .mysql_sql import LAST_CHARACTER, bounded_limit, chunks, marks
 from .shard_map import Kind
@@ -33,12 +33,15 @@ class MySqlUserStore:
             raise Conflict("this name is taken")
         user = User(UserId(new_id()), name)
         insert = functools.partial(_insert, user=user, password_hash=password_hash)
-        await self._shards.on(Kind.USERS, user.id, insert, transaction=True)
+        account = [Change("users", user.id)]
+        await self._shards.on(Kind.USERS, user.id, insert, transaction=True, changes=account)
         take = functools.partial(_take_name, folded_name=folded_name, user=user.id)
         try:
-            await self._shards.on(Kind.USERS, folded_name, take, transaction=True)
+            changes = [Change("names", folded_name)]
+            await self._shards.on(Kind.USERS, folded_name, take, transaction=True, changes=changes)
         except Conflict:
-            await self._shards.on(Kind.USERS, user.id, functools.partial(_remove, user=user.id))
+            remove = functools.partial(_remove, user=user.id)
+            await self._shards.on(Kind.USERS, user.id, remove, transaction=True, changes=account)
             raise
         return user
 
@@ -57,14 +60,13 @@ class MySqlUserStore:
         return await names_of(self._shards, users)
 
     async def set_password_hash(self, user: UserId, password_hash: str) -> None:
-        work = functools.partial(_set, user=user, column="password_hash", value=password_hash)
-        await self._shards.on(Kind.USERS, user, work)
+        await self._set(user, "password_hash", password_hash)
 
     async def set_banned(self, user: UserId, banned: bool) -> None:
-        await self._shards.on(Kind.USERS, user, functools.partial(_set, user=user, column="banned", value=banned))
+        await self._set(user, "banned", banned)
 
     async def set_admin(self, user: UserId, admin: bool) -> None:
-        await self._shards.on(Kind.USERS, user, functools.partial(_set, user=user, column="admin", value=admin))
+        await self._set(user, "admin", admin)
 
     async def search(self, prefix: str, after: UserId | None, limit: int) -> list[Account]:
         behind = "" if after is None else fold_name((await self.user(after)).name)
@@ -76,6 +78,10 @@ class MySqlUserStore:
         for part in await self._shards.on_each(Kind.USERS, users, _accounts, instead=_none_of):
             accounts |= part
         return [accounts[user] for user in users if user in accounts]
+
+    async def _set(self, user: UserId, column: str, value: str | bool) -> None:
+        work = functools.partial(_set, user=user, column=column, value=value)
+        await self._shards.on(Kind.USERS, user, work, transaction=True, changes=[Change("users", user)])
 
 
 async def names_of(shards: MySqlShards, users: Collection[UserId]) -> dict[UserId, str]:
@@ -95,46 +101,48 @@ async def ids_of(shards: MySqlShards, folded_names: Collection[str]) -> dict[str
 
 
 async def _names(session: Session, users: Sequence[UserId]) -> dict[UserId, str]:
-    found: dict[UserId, str] = {}
-    for chunk in chunks(users):
-        query = f"SELECT id, name FROM users WHERE id IN ({marks(len(chunk))})"
-        found |= {UserId(user.decode()): name for user, name in await session.rows(query, chunk)}
-    if missing := [user for user in users if user not in found]:
-        await session.check_ownership(Kind.USERS, missing)
-    return found
+    async def ask(users: Sequence[UserId]) -> dict[UserId, str]:
+        found: dict[UserId, str] = {}
+        for chunk in chunks(users):
+            query = f"SELECT id, name FROM {session.home('users')} WHERE id IN ({marks(len(chunk))})"
+            found |= {UserId(user.decode()): name for user, name in await session.rows(query, chunk)}
+        return found
+
+    return await session.each_of(Kind.USERS, users, ask)
 
 
 async def _ids(session: Session, folded_names: Sequence[str]) -> dict[str, UserId]:
-    found: dict[str, UserId] = {}
-    for chunk in chunks(folded_names):
-        query = f"SELECT folded_name, user FROM names WHERE folded_name IN ({marks(len(chunk))})"
-        found |= {name.decode(): UserId(user.decode()) for name, user in await session.rows(query, chunk)}
-    if missing := [name for name in folded_names if name not in found]:
-        await session.check_ownership(Kind.USERS, missing)
-    return found
+    async def ask(folded_names: Sequence[str]) -> dict[str, UserId]:
+        found: dict[str, UserId] = {}
+        for chunk in chunks(folded_names):
+            query = f"SELECT folded_name, user FROM {session.home('names')} WHERE folded_name IN ({marks(len(chunk))})"
+            found |= {name.decode(): UserId(user.decode()) for name, user in await session.rows(query, chunk)}
+        return found
+
+    return await session.each_of(Kind.USERS, folded_names, ask)
 
 
 async def _named(session: Session, prefix: str, behind: str, limit: int) -> list[tuple[bytes, UserId]]:
     """Folded names with a prefix, and whose they are. Those that this shard owns: while buckets move, two have them."""
     query = (
-        "SELECT folded_name, user FROM names STRAIGHT_JOIN bucket_map USING (bucket)"
-        " WHERE folded_name >= %s AND folded_name < %s AND folded_name > %s"
-        f" AND bucket_map.kind = '{Kind.USERS.value}' AND bucket_map.shard = %s ORDER BY folded_name LIMIT %s"
+        f"SELECT folded_name, user FROM {session.home('names')}"
+        " WHERE folded_name >= %s AND folded_name < %s AND folded_name > %s ORDER BY folded_name LIMIT %s"
     )
-    rows = await session.rows(query, (prefix, prefix + LAST_CHARACTER, behind, session.shard, limit))
+    rows = await session.rows(query, (prefix, prefix + LAST_CHARACTER, behind, limit))
     return [(name, UserId(user.decode())) for name, user in rows]
 
 
 async def _accounts(session: Session, users: Sequence[UserId]) -> dict[UserId, Account]:
-    found: dict[UserId, Account] = {}
-    for chunk in chunks(users):
-        query = f"SELECT id, name, admin, banned FROM users WHERE id IN ({marks(len(chunk))})"
-        for row, name, admin, banned in await session.rows(query, chunk):
-            user = UserId(row.decode())
-            found[user] = Account(User(user, name, bool(admin)), bool(banned))
-    if missing := [user for user in users if user not in found]:
-        await session.check_ownership(Kind.USERS, missing)
-    return found
+    async def ask(users: Sequence[UserId]) -> dict[UserId, Account]:
+        found: dict[UserId, Account] = {}
+        for chunk in chunks(users):
+            query = f"SELECT id, name, admin, banned FROM {session.home('users')} WHERE id IN ({marks(len(chunk))})"
+            for row, name, admin, banned in await session.rows(query, chunk):
+                user = UserId(row.decode())
+                found[user] = Account(User(user, name, bool(admin)), bool(banned))
+        return found
+
+    return await session.each_of(Kind.USERS, users, ask)
 
 
 def _none_of(users: Sequence[UserId], error: Unavailable) -> dict[UserId, Account]:
@@ -143,7 +151,6 @@ def _none_of(users: Sequence[UserId], error: Unavailable) -> dict[UserId, Accoun
 
 async def _insert(session: Session, user: User, password_hash: str) -> None:
     """Twice is once."""
-    await session.check_ownership(Kind.USERS, [user.id], lock=True)
     if not await session.rows("SELECT 1 FROM users WHERE id = %s", (user.id,)):
         await session.execute(
             "INSERT INTO users (id, name, password_hash) VALUES (%s, %s, %s)", (user.id, user.name, password_hash)
@@ -152,7 +159,6 @@ async def _insert(session: Session, user: User, password_hash: str) -> None:
 
 async def _take_name(session: Session, folded_name: str, user: UserId) -> None:
     """Twice is once. Raises: Conflict if it is another's."""
-    await session.check_ownership(Kind.USERS, [folded_name], lock=True)
     try:
         await session.execute("INSERT INTO names (folded_name, user) VALUES (%s, %s)", (folded_name, user))
     except IntegrityError as error:
@@ -163,7 +169,7 @@ async def _take_name(session: Session, folded_name: str, user: UserId) -> None:
 
 
 async def _remove(session: Session, user: UserId) -> None:
-    """An account that nobody has heard of; if it has moved meanwhile it may stay."""
+    """An account that nobody has heard of."""
     await session.execute("DELETE FROM users WHERE id = %s", (user,))
 
 
@@ -175,9 +181,9 @@ async def _user(session: Session, user: UserId) -> User:
 
 
 async def _account(session: Session, user: UserId) -> tuple[User, str, bool] | None:
-    rows = await session.rows("SELECT name, admin, password_hash, banned FROM users WHERE id = %s", (user,))
+    query = f"SELECT name, admin, password_hash, banned FROM {session.home('users')} WHERE id = %s"
+    rows = await session.rows_of(Kind.USERS, user, query, [user])
     if not rows:
-        await session.check_ownership(Kind.USERS, [user])
         return None
     [(name, admin, password_hash, banned)] = rows
     return User(user, name, bool(admin)), password_hash.decode(), bool(banned)
@@ -185,5 +191,4 @@ async def _account(session: Session, user: UserId) -> tuple[User, str, bool] | N
 
 async def _set(session: Session, user: UserId, column: str, value: str | bool) -> None:
     if not await session.execute(f"UPDATE users SET {column} = %s WHERE id = %s", (value, user)):
-        await session.check_ownership(Kind.USERS, [user])
         raise NotFound("no such user")

@@ -6,7 +6,7 @@ import collections
 
 import pytest
 
-from chat.adapters.distributed.shard_map import BUCKETS, Bucket, Kind, ShardMap, bucket_of
+from chat.adapters.distributed.shard_map import BUCKETS, Bucket, Kind, Place, ShardMap, bucket_of
 from chat.adapters.ids import new_id
 
 
@@ -23,7 +23,7 @@ def test_ids_are_spread_evenly_over_the_buckets() -> None:
 @pytest.mark.parametrize("shards", [["a"], ["a", "b"], ["a", "b", "c"], [str(number) for number in range(100)]])
 def test_the_first_map_gives_every_shard_an_equal_part(shards: list[str]) -> None:
     for parts in (ShardMap.spread(shards).rooms, ShardMap.spread(shards).users):
-        counts = collections.Counter(parts)
+        counts = collections.Counter(shard for shard, _ in parts)
         assert set(counts) == set(shards)
         assert max(counts.values()) - min(counts.values()) <= 1
 
@@ -32,7 +32,7 @@ def test_a_map_without_shards_is_refused() -> None:
     with pytest.raises(ValueError, match="there must be a shard"):
         ShardMap.spread([])
     with pytest.raises(ValueError, match="1024 buckets"):
-        ShardMap(1, ("a",), ("a",))
+        ShardMap((Place("a", 1),), (Place("a", 1),))
 
 
 def test_ids_are_grouped_by_shard_in_their_order() -> None:
@@ -47,8 +47,18 @@ def test_ids_are_grouped_by_shard_in_their_order() -> None:
 def test_a_moved_bucket_is_elsewhere_and_nothing_else_is() -> None:
     before = ShardMap.spread(["a", "b"])
     after = before.moved(Bucket(Kind.USERS, 7), "c")
-    assert after.version == before.version + 1
     assert after.shards == {"a", "b", "c"}
     assert after.buckets_of("c") == [Bucket(Kind.USERS, 7)]
-    changed = [bucket for (bucket, was), (_, now) in zip(before.items(), after.items(), strict=True) if was != now]
-    assert changed == [Bucket(Kind.USERS, 7)]
+    assert after.buckets_of("c", Kind.ROOMS) == []
+    assert after.newer_than(before) == [(Bucket(Kind.USERS, 7), Place("c", 2))]
+    assert before.newer_than(after) == []
+
+
+def test_of_two_maps_each_bucket_has_its_newest_place() -> None:
+    first = ShardMap.spread(["a", "b"])
+    room, user = Bucket(Kind.ROOMS, 1), Bucket(Kind.USERS, 2)
+    here, there = first.moved(room, "c"), first.moved(user, "c").moved(user, "b")
+    both = here.merged(there)
+    assert both == there.merged(here)
+    assert (both.place_of(room), both.place_of(user)) == (Place("c", 2), Place("b", 3))
+    assert both.merged(first) is both
