@@ -201,6 +201,17 @@ class Rooms:
 
         await self._change(room, target, removed)
 
+    async def impose(self, room: RoomId, target: UserId, role: Role | None) -> None:
+        """Gives `target` a role whatever it was; None removes, or lifts a ban. No rank is asked: for operators.
+
+        Raises: NotFound (room or user); Forbidden in a direct room.
+        """
+        found, _ = await self._role(room, target)
+        if found.kind is RoomKind.DIRECT:
+            raise Forbidden("a direct room always has its two")
+        await self._user(target)
+        await self._change(room, target, lambda was: role)
+
     async def _change(self, room: RoomId, target: UserId, decide: Callable[[Role | None], R]) -> R:
         """Gives `target` the role that `decide` makes of the present one, in one atomic step; tells the fleet."""
         for _ in range(_ATTEMPTS):

@@ -13,7 +13,6 @@ from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
 from ..ids import new_epoch, new_id
 from ..mentions import MENTIONS, by_room
-from ..mentions import MENTIONS, by_room
 from .database import SqliteDatabase
 from .sql import LAST_CHARACTER, bounded_limit, chunks, flat, values
 
@@ -54,9 +53,6 @@ class SqliteRoomStore:
 
     async def search(self, prefix: str, after: RoomId | None, limit: int) -> list[Room]:
         return await self._database.read(functools.partial(_search, prefix=prefix.lower(), after=after, limit=limit))
-
-    async def unread_mentions(self, user: UserId) -> dict[RoomId, list[int]]:
-        return await self._database.read(functools.partial(_unread_mentions, user=user))
 
     async def unread_mentions(self, user: UserId) -> dict[RoomId, list[int]]:
         return await self._database.read(functools.partial(_unread_mentions, user=user))
@@ -187,17 +183,6 @@ def _search(connection: sqlite3.Connection, prefix: str, after: RoomId | None, l
         (prefix, prefix + LAST_CHARACTER, *behind, bounded_limit(limit)),
     )
     return [_as_room(row) for row in rows]
-
-
-def _unread_mentions(connection: sqlite3.Connection, user: UserId) -> dict[RoomId, list[int]]:
-    rows = connection.execute(
-        "SELECT newest.room, newest.seq FROM"
-        " (SELECT room, seq FROM mentions WHERE user = ?1 ORDER BY ts DESC LIMIT ?2) AS newest"
-        " LEFT JOIN read_marks ON read_marks.room = newest.room AND read_marks.user = ?1"
-        " WHERE newest.seq > coalesce(read_marks.seq, 0) ORDER BY newest.room, newest.seq",
-        (user, MENTIONS),
-    )
-    return by_room(rows)
 
 
 def _unread_mentions(connection: sqlite3.Connection, user: UserId) -> dict[RoomId, list[int]]:
