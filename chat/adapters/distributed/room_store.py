@@ -20,7 +20,7 @@ from ...domain.users import UserId
 from ..ids import new_epoch, new_id
 from ..mentions import MENTIONS, by_room
 from .mysql_errors import DUPLICATE_KEY, code_of
-from .mysql_pool import Session
+from .mysql_pool import Change, Session
 from .mysql_shards import MySqlShards
 from .mysql_sql import LAST_CHARACTER, bounded_limit, chunks, flat, marks, table, values
 from .shard_map import Kind
@@ -71,7 +71,8 @@ class MySqlRoomStore:
             await self.room(room)  # whoever names rooms that do not exist shall not fill lists with them
             await self._enter_in_list(room, [user])
         work = functools.partial(_change_role, room=room, user=user, role=role, was=was)
-        return await self._shards.on(Kind.ROOMS, room, work, transaction=True, idempotent=False)
+        changes = [Change("members", room, user)]
+        return await self._shards.on(Kind.ROOMS, room, work, transaction=True, idempotent=False, changes=changes)
 
     async def members(self, room: RoomId, after: UserId | None, limit: int) -> list[Member]:
         rows = await self._shards.on(Kind.ROOMS, room, functools.partial(_members, room=room, after=after, limit=limit))
@@ -114,27 +115,34 @@ class MySqlRoomStore:
             here = set(rooms)
             return await _mark(session, {n: each for n, each in enumerate(marks) if each[0] in here})
 
+        def changes(rooms: list[RoomId]) -> list[Change]:
+            here = set(rooms)
+            return [Change("read_marks", room, user) for room, user, _ in marks if room in here]
+
         answers: dict[int, int] = {}
         rooms = [room for room, _, _ in marks]
-        for part in await self._shards.on_each(Kind.ROOMS, rooms, mark, transaction=True):
+        for part in await self._shards.on_each(Kind.ROOMS, rooms, mark, transaction=True, changes=changes):
             answers |= part
         return [answers[number] for number in range(len(marks))]
 
     async def _create(self, room: Room, roles: dict[UserId, Role]) -> Room:
         await self._enter_in_list(room.id, roles)
         work = functools.partial(_insert, room=room, roles=roles)
-        return await self._shards.on(Kind.ROOMS, room.id, work, transaction=True)
+        changes = [Change("rooms", room.id), *(Change("members", room.id, user) for user in roles)]
+        return await self._shards.on(Kind.ROOMS, room.id, work, transaction=True, changes=changes)
 
     async def _enter_in_list(self, room: RoomId, users: Iterable[UserId]) -> None:
         """Raises: NotFound if a user does not exist, which then is in nobody's way."""
         for user in users:
             work = functools.partial(_enter, user=user, room=room, now=self._milliseconds())
-            await self._shards.on(Kind.USERS, user, work, transaction=True)
+            changes = [Change("user_rooms", user, room)]
+            await self._shards.on(Kind.USERS, user, work, transaction=True, changes=changes)
 
     async def _take_out_of_list(self, user: UserId, rooms: Sequence[RoomId], before: int) -> None:
         work = functools.partial(_take_out, user=user, rooms=rooms, before=before)
         try:
-            await self._shards.on(Kind.USERS, user, work)
+            changes = [Change("user_rooms", user, room) for room in rooms]
+            await self._shards.on(Kind.USERS, user, work, transaction=True, changes=changes)
         except ChatError as error:
             _log.warning("room_list_not_repaired", rooms=len(rooms), error=error.code)
 
@@ -155,21 +163,19 @@ def _as_room(row: Sequence[Any]) -> Room:
 
 
 async def _room(session: Session, room: RoomId) -> Room:
-    rows = await session.rows(f"SELECT {_ROOM} FROM rooms WHERE id = %s", (room,))
+    rows = await session.rows_of(Kind.ROOMS, room, f"SELECT {_ROOM} FROM {session.home('rooms')} WHERE id = %s", [room])
     if not rows:
-        await session.check_ownership(Kind.ROOMS, [room])
         raise NotFound("no such room")
     return _as_room(rows[0])
 
 
 async def _room_and_role(session: Session, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
     query = (
-        f"SELECT {_ROOM}, members.role FROM rooms LEFT JOIN members ON members.room = rooms.id AND members.user = %s"
-        f" WHERE rooms.id = %s"
+        f"SELECT {_ROOM}, members.role FROM {session.home('rooms')}"
+        " LEFT JOIN members ON members.room = rooms.id AND members.user = %s WHERE rooms.id = %s"
     )
-    rows = await session.rows(query, (user, room))
+    rows = await session.rows_of(Kind.ROOMS, room, query, (user, room))
     if not rows:
-        await session.check_ownership(Kind.ROOMS, [room])
         raise NotFound("no such room")
     [row] = rows
     return _as_room(row[:4]), None if row[4] is None else Role(row[4].decode())
@@ -177,7 +183,6 @@ async def _room_and_role(session: Session, room: RoomId, user: UserId) -> tuple[
 
 async def _insert(session: Session, room: Room, roles: dict[UserId, Role]) -> Room:
     """Twice is once: the room that is there already is the answer."""
-    await session.check_ownership(Kind.ROOMS, [room.id], lock=True)
     query = f"SELECT {_ROOM} FROM rooms WHERE id = %s"
     if rows := await session.rows(query, (room.id,)):
         return _as_room(rows[0])
@@ -199,7 +204,6 @@ async def _change_role(
     session: Session, room: RoomId, user: UserId, role: Role | None, was: Role | EllipsisType | None
 ) -> bool:
     if not await session.rows("SELECT 1 FROM rooms WHERE id = %s FOR UPDATE", (room,)):
-        await session.check_ownership(Kind.ROOMS, [room])
         raise NotFound("no such room")
     _, current = await _room_and_role(session, room, user)
     if role is current or was not in (..., current):
@@ -213,59 +217,60 @@ async def _change_role(
 
 async def _members(session: Session, room: RoomId, after: UserId | None, limit: int) -> list[tuple[UserId, Role, int]]:
     query = (
-        "SELECT members.user, members.role, COALESCE(read_marks.seq, 0) FROM rooms"
+        f"SELECT members.user, members.role, COALESCE(read_marks.seq, 0) FROM {session.home('rooms')}"
         " STRAIGHT_JOIN members ON members.room = rooms.id"
         " LEFT JOIN read_marks ON read_marks.room = rooms.id AND read_marks.user = members.user"
         " WHERE rooms.id = %s AND members.user > %s ORDER BY members.user LIMIT %s"
     )
-    rows = await session.rows(query, (room, after or "", bounded_limit(limit)))
-    if not rows and limit:
-        await session.check_ownership(Kind.ROOMS, [room])
+    rows = await session.rows_of(Kind.ROOMS, room, query, (room, after or "", bounded_limit(limit)))
     return [(UserId(user.decode()), Role(role.decode()), read_seq) for user, role, read_seq in rows]
 
 
 async def _memberships(session: Session, user: UserId, rooms: list[RoomId]) -> list[Listed]:
     """Those of `rooms` that the user has a row in, bans included."""
-    found: list[Listed] = []
-    here: set[bytes] = set()
+
+    async def ask(rooms: Sequence[RoomId]) -> dict[RoomId, Listed | None]:
+        return await _listed(session, user, rooms)
+
+    found = await session.each_of(Kind.ROOMS, rooms, ask)
+    return [row for row in found.values() if row is not None]
+
+
+async def _listed(session: Session, user: UserId, rooms: Sequence[RoomId]) -> dict[RoomId, Listed | None]:
+    """Every room that is here; None if the user has no row in it."""
+    found: dict[RoomId, Listed | None] = {}
     for chunk in chunks(rooms):
         query = (
-            f"SELECT {_ROOM}, rooms.seq, members.role, COALESCE(read_marks.seq, 0) FROM rooms"
+            f"SELECT {_ROOM}, rooms.seq, members.role, COALESCE(read_marks.seq, 0) FROM {session.home('rooms')}"
             " LEFT JOIN members ON members.room = rooms.id AND members.user = %s"
             " LEFT JOIN read_marks ON read_marks.room = rooms.id AND read_marks.user = %s"
             f" WHERE rooms.id IN ({marks(len(chunk))})"
         )
         for row in await session.rows(query, (user, user, *chunk)):
-            here.add(row[0])
-            if row[5] is not None:
-                room = _as_room(row[:4])
-                found.append((room, Role(row[5].decode()), Position(room.epoch, row[4]), row[6]))
-    if missing := [room for room in rooms if room.encode() not in here]:
-        await session.check_ownership(Kind.ROOMS, missing)
+            room, role = _as_room(row[:4]), row[5]
+            found[room.id] = role and (room, Role(role.decode()), Position(room.epoch, row[4]), row[6])
     return found
 
 
 async def _public_rooms(session: Session, after: RoomId | None, limit: int) -> list[Room]:
     """Those that this shard owns: while rooms move, two shards have them."""
     query = (
-        f"SELECT {_ROOM} FROM rooms STRAIGHT_JOIN bucket_map USING (bucket)"
-        f" WHERE rooms.kind = '{RoomKind.PUBLIC.value}' AND rooms.id > %s AND bucket_map.kind = '{Kind.ROOMS.value}'"
-        " AND bucket_map.shard = %s ORDER BY rooms.id LIMIT %s"
+        f"SELECT {_ROOM} FROM {session.home('rooms')}"
+        f" WHERE rooms.kind = '{RoomKind.PUBLIC.value}' AND rooms.id > %s ORDER BY rooms.id LIMIT %s"
     )
-    rows = await session.rows(query, (after or "", session.shard, bounded_limit(limit)))
+    rows = await session.rows(query, (after or "", bounded_limit(limit)))
     return [_as_room(row) for row in rows]
 
 
 async def _search(session: Session, prefix: str, behind: tuple[str, str], limit: int) -> list[tuple[Any, ...]]:
     """Lower names and rooms. Those that this shard owns: while rooms move, two shards have them."""
     query = (
-        f"SELECT lower_name, {_ROOM} FROM rooms STRAIGHT_JOIN bucket_map USING (bucket)"
+        f"SELECT lower_name, {_ROOM} FROM {session.home('rooms')}"
         " WHERE lower_name >= %s AND lower_name < %s AND (lower_name > %s OR (lower_name = %s AND rooms.id > %s))"
-        f" AND rooms.kind <> '{RoomKind.DIRECT.value}' AND bucket_map.kind = '{Kind.ROOMS.value}'"
-        " AND bucket_map.shard = %s ORDER BY lower_name, rooms.id LIMIT %s"
+        f" AND rooms.kind <> '{RoomKind.DIRECT.value}' ORDER BY lower_name, rooms.id LIMIT %s"
     )
     name, room = behind
-    parameters = (prefix, prefix + LAST_CHARACTER, name, name, room, session.shard, limit)
+    parameters = (prefix, prefix + LAST_CHARACTER, name, name, room, limit)
     return list(await session.rows(query, parameters))
 
 
@@ -280,11 +285,7 @@ async def _unread_mentions(session: Session, user: UserId) -> list[tuple[str, in
 
 
 async def _mark(session: Session, wanted: dict[int, tuple[RoomId, UserId, int]]) -> dict[int, int]:
-    """Nobody but a member has a mark to raise; whoever was one keeps it.
-
-    The heads are not locked, since marks come as often as messages: a mark that meets the last moment of a move
-    may be lost, and the next one makes up for it.
-    """
+    """Nobody but a member has a mark to raise; whoever was one keeps it."""
     pairs = list(dict.fromkeys((room, user) for room, user, _ in wanted.values()))
     state = await _mark_state(session, pairs)
     answers: dict[int, int] = {}
@@ -321,26 +322,21 @@ async def _mark_state(
         for room, user, top, role, current in await session.rows(query, flat(chunk)):
             may_raise = role is not None and role.decode() != Role.BANNED
             found[RoomId(room.decode()), UserId(user.decode())] = (top, may_raise, current)
-    if missing := list({room for room, user in pairs if (room, user) not in found}):
-        await session.check_ownership(Kind.ROOMS, missing)
     return found
 
 
 async def _list_of(session: Session, user: UserId) -> dict[RoomId, int]:
     """The rooms of the user's list, and when each was entered."""
     query = (
-        "SELECT user_rooms.room, user_rooms.touched FROM users"
+        f"SELECT user_rooms.room, user_rooms.touched FROM {session.home('users')}"
         " LEFT JOIN user_rooms ON user_rooms.user = users.id WHERE users.id = %s"
     )
-    rows = await session.rows(query, (user,))
-    if not rows:
-        await session.check_ownership(Kind.USERS, [user])
+    rows = await session.rows_of(Kind.USERS, user, query, [user])
     return {RoomId(room.decode()): touched for room, touched in rows if room is not None}
 
 
 async def _enter(session: Session, user: UserId, room: RoomId, now: int) -> None:
     if not await session.rows("SELECT 1 FROM users WHERE id = %s LOCK IN SHARE MODE", (user,)):
-        await session.check_ownership(Kind.USERS, [user])
         raise NotFound("no such user")
     await session.execute(
         "INSERT INTO user_rooms (user, room, touched) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE touched = %s",
