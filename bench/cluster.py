@@ -25,6 +25,7 @@ from chat.dev_cluster.child import Child
 from chat.dev_cluster.mysql_flavour import DATABASE
 from chat.dev_cluster.mysql_shard import MySqlServer
 from chat.dev_cluster.redis_cluster import RedisServer
+from chat.logging import configure_logging
 from chat.settings import load
 
 from . import profiles
@@ -121,6 +122,7 @@ def measure(plan: Plan, profile: Path | None = None) -> Measured:
 def _seed(cluster: DevCluster, plan: Plan, directory: Path) -> list[Path]:
     """The users' files, one for each node: neighbours in a room are on different nodes."""
     config, _ = load(ChatConfig, {}, {}, str(cluster.config))
+    configure_logging("console", "error")
 
     async def fill() -> list[Line]:
         async with open_ports(config) as ports:
@@ -180,6 +182,7 @@ def _counted(cluster: DevCluster) -> Iterator[tuple[list[Cost], dict[str, float]
     counted = count_operations(cluster)
     before = {child.name: (usage_of(child.pid), _threads(child.pid)) for child in cluster.children}
     yield costs, counters
+    cluster.check()
     costs += [_cost(child, *before[child.name]) for child in cluster.children]
     counters |= {name: count - counted.get(name, 0) for name, count in count_operations(cluster).items()}
 
