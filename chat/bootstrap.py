@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -41,10 +41,24 @@ from .adapters.embedded.room_store import SqliteRoomStore
 from .adapters.embedded.session_store import SqliteSessionStore
 from .adapters.embedded.user_store import SqliteUserStore
 from .config import ChatConfig
+from .http_api.admin import AdminApi
+from .http_api.admin_port import create_admin_app, serve_admin_port
 from .http_api.app import create_app
 from .http_api.connect import ConnectApi
 from .http_api.health import Phase, Readiness
 from .http_api.server import HttpServer
+from .metrics.exposition import Exposition, Source
+from .metrics.meters import CommitMeter, RealtimeMeter
+from .metrics.mysql import mysql_metrics
+from .metrics.node import NodeStatus
+from .metrics.sources import (
+    cache_metrics,
+    commit_metrics,
+    gateway_metrics,
+    loop_metrics,
+    node_metrics,
+    realtime_metrics,
+)
 from .ports.broker import Broker
 from .ports.message_store import MessageStore
 from .ports.node_registry import NodeInfo, NodeRegistry
@@ -75,6 +89,10 @@ class Ports:
     limiter: RateLimiter
     broker: Broker
     nodes: NodeRegistry
+    commits: Mapping[str, CommitMeter]
+    """Of the transactions that store messages, by shard."""
+    sources: Sequence[Source]
+    """What else the adapters tell of themselves."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +102,8 @@ class Listening:
     node: str
     backend: str
     address: tuple[str, int]
+    admin: tuple[str, int] | None
+    """Where metrics are, if anywhere."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,6 +113,8 @@ class _Stores:
     messages: MessageStore
     rooms: RoomStore
     users: UserStore
+    commits: Mapping[str, CommitMeter]
+    sources: Sequence[Source] = ()
 
 
 @asynccontextmanager
@@ -108,7 +130,12 @@ async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
             yield await stack.enter_async_context(_open_redis(config, stores))
             return
         database = await stack.enter_async_context(SqliteDatabase(config.data_dir))
-        stores = _Stores(SqliteMessageStore(database), SqliteRoomStore(database), SqliteUserStore(database))
+        stores = _Stores(
+            SqliteMessageStore(database),
+            SqliteRoomStore(database),
+            SqliteUserStore(database),
+            commits={"sqlite": database.commits},
+        )
         if config.redis:
             yield await stack.enter_async_context(_open_redis(config, stores))
         else:
@@ -125,6 +152,8 @@ def _embedded(config: ChatConfig, database: SqliteDatabase, stores: _Stores) -> 
         limiter=MemoryRateLimiter(),
         broker=MemoryBroker(),
         nodes=MemoryNodeRegistry(lease_seconds=config.lease_seconds),
+        commits=stores.commits,
+        sources=stores.sources,
     )
 
 
@@ -136,7 +165,13 @@ async def _open_mysql(config: ChatConfig) -> AsyncIterator[_Stores]:
         open_message_store(shards) as messages,
     ):
         archived = ArchivedMessageStore(messages, MySqlArchiveCatalog(shards), _segments(config.archive))
-        yield _Stores(archived, MySqlRoomStore(shards), MySqlUserStore(shards))
+        yield _Stores(
+            archived,
+            MySqlRoomStore(shards),
+            MySqlUserStore(shards),
+            commits=messages.meters,
+            sources=[lambda: mysql_metrics(shards)],
+        )
 
 
 def _segments(location: str) -> Segments | None:
@@ -166,6 +201,8 @@ async def _open_redis(config: ChatConfig, stores: _Stores) -> AsyncIterator[Port
             limiter=RedisRateLimiter(redis),
             broker=broker,
             nodes=RedisNodeRegistry(redis, lease_seconds=config.lease_seconds),
+            commits=stores.commits,
+            sources=[*stores.sources, lambda: cache_metrics(messages)],
         )
 
 
@@ -203,17 +240,32 @@ async def run_node(
         services = open_services(config, ports)
         readiness = Readiness(lambda: ports.rooms.public_rooms(None, 1))
         fleet = _fleet(config, realtime_config.node, ports, services)
-        of_node = ConnectApi(fleet, handshake.PATH).endpoints
-        http = HttpServer(create_app(services, config.http, readiness, of_node=of_node), config.http)
+        meter = RealtimeMeter()
         async with open_gateway(_gateway_config(config), config.backend) as gateway, trio.open_nursery() as nursery:
-            realtime = Realtime(gateway, services, ports.broker, ports.messages, realtime_config, http=http.start)
+            status = NodeStatus(
+                fleet,
+                gateway=gateway,
+                meter=meter,
+                commits=ports.commits.values(),
+                connections_of=lambda user: realtime.connections_of(user),  # which needs the server that asks this
+            )
+            of_node = [*ConnectApi(fleet, handshake.PATH).endpoints, *AdminApi(status).endpoints]
+            http = HttpServer(create_app(services, config.http, readiness, of_node=of_node), config.http)
+            realtime = Realtime(
+                gateway, services, ports.broker, ports.messages, realtime_config, http=http.start, meter=meter
+            )
+            nursery.start_soon(status.run)
             await nursery.start(http.run)
             nursery.start_soon(services.presence.run)
             await nursery.start(realtime.run)
             nursery.start_soon(fleet.run, lambda: gateway.stats().connections, realtime.lost_touch)
+            admin = None
+            if config.admin_port:
+                app = create_admin_app(_exposition(ports, gateway, realtime, meter, status), readiness)
+                admin = await nursery.start(serve_admin_port, app, config.admin_host, config.admin_port)
             readiness.phase = Phase.SERVING
-            listening = Listening(realtime_config.node, gateway.backend, gateway.address)
-            _log.info("serving", node=listening.node, backend=listening.backend, address=listening.address)
+            listening = Listening(realtime_config.node, gateway.backend, gateway.address, admin)
+            _log.info("serving", **dataclasses.asdict(listening))
             task_status.started(listening)
             await stop.wait()
             readiness.phase = Phase.DRAINING
@@ -230,6 +282,22 @@ def _secret(config: ChatConfig) -> bytes:
     if config.token_key:
         return config.token_key.encode()
     return token_key.load(config.data_dir) if config.shards else token_key.load_or_make(config.data_dir)
+
+
+def _exposition(
+    ports: Ports, gateway: Gateway, realtime: Realtime, meter: RealtimeMeter, status: NodeStatus
+) -> Exposition:
+    """All that the node tells Prometheus."""
+    return Exposition(
+        [
+            lambda: node_metrics(status.name, gateway.backend),
+            lambda: gateway_metrics(gateway.stats()),
+            lambda: realtime_metrics(meter, realtime.sessions, realtime.rooms),
+            lambda: commit_metrics(ports.commits),
+            lambda: loop_metrics(status.lag),
+            *ports.sources,
+        ]
+    )
 
 
 def _fleet(config: ChatConfig, node: str, ports: Ports, services: Services) -> Fleet:

@@ -56,6 +56,10 @@ class ChatConfig:
     """Lifetime of an access token; a session itself lasts 24 hours after its last use."""
     presence_grace_seconds: float = 5.0
     """How long a user who has disconnected still counts as online, so that a reconnect does not flicker."""
+    admin_host: str = "127.0.0.1"
+    """Where the port for metrics and health listens. It asks nobody who they are: keep it to machines of yours."""
+    admin_port: int = 0
+    """The port for metrics and health; 0: none."""
     shutdown_seconds: float = 30.0
     """From the first SIGTERM or SIGINT to the exit, at the latest."""
     log_format: Literal["console", "json"] = "console"
@@ -84,6 +88,8 @@ class ChatConfig:
                 raise ValueError(f"{name} must have at least {MIN_SECRET_BYTES} bytes")
         if not re.fullmatch(r"(wss?://[^/?#@\s]+)?", self.advertise):
             raise ValueError("advertise must be ws://host:port or wss://host:port, without a path")
+        if not 0 <= self.admin_port <= 65_535:
+            raise ValueError("admin_port must be between 0 and 65535")
         for name in ("token_seconds", "shutdown_seconds", "lease_seconds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -10,6 +11,7 @@ from gateway_core import Gateway
 
 from ..domain.users import UserId
 from ..ports.node_registry import NodeInfo
+from ..services.fleet import Fleet
 from ..version import version
 from .figures import Figures
 from .histogram import TURN_SECONDS, Histogram, quantiles
@@ -24,23 +26,26 @@ class NodeStatus:
 
     def __init__(
         self,
-        node: str,
+        fleet: Fleet,
         *,
         gateway: Gateway,
         meter: RealtimeMeter,
         commits: Iterable[CommitMeter],
         connections_of: Callable[[UserId], int],
-        nodes: Callable[[], Awaitable[list[NodeInfo]]],
     ) -> None:
         self.lag = Histogram()
         """How late the event loop does what is due: what each message waits for, before anything is done about it."""
-        self._node = node
+        self._fleet = fleet
         self._gateway = gateway
         self._meter = meter
         self._commits = [commit.seconds for commit in commits]
         self._connections_of = connections_of
-        self._nodes = nodes
         self._started = trio.current_time()
+
+    @property
+    def name(self) -> str:
+        """The node's."""
+        return self._fleet.me.node
 
     async def run(self) -> None:
         """Measures the lag, and lets minutes pass, for ever."""
@@ -56,7 +61,7 @@ class NodeStatus:
     def figures(self) -> Figures:
         stats = self._gateway.stats()
         return Figures(
-            node=self._node,
+            node=self.name,
             version=version(),
             uptime_seconds=trio.current_time() - self._started,
             connections=stats.connections,
@@ -74,4 +79,10 @@ class NodeStatus:
         return self._connections_of(user)
 
     async def nodes(self) -> list[NodeInfo]:
-        return await self._nodes()
+        """By name; what this node knows of itself is newer than what it has told the others."""
+        me = self._fleet.me
+        if not me.url:
+            host, port = self._gateway.address
+            me = dataclasses.replace(me, url=f"{host}:{port}")
+        others = [node for node in await self._fleet.nodes() if node.node != me.node]
+        return sorted([me, *others], key=lambda node: node.node)

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client.metrics_core import Metric
 
 from gateway_core import GatewayStats
 
-from .families import counter, counters, gauge, histogram, histograms
+from ..version import version
+from .families import counter, counters, gauge, gauges, histogram, histograms
 from .histogram import Histogram
 from .meters import CommitMeter, RealtimeMeter
+
+
+class Cache(Protocol):
+    """What counts its hits and misses."""
+
+    hits: int
+    misses: int
+
+
+def node_metrics(node: str, backend: str) -> Iterator[Metric]:
+    """What the node is."""
+    labels = {"node": node, "version": version(), "backend": backend}
+    yield gauges("info", "What the node is; always 1.", tuple(labels), [(tuple(labels.values()), 1.0)])
 
 
 def gateway_metrics(stats: GatewayStats) -> Iterator[Metric]:
@@ -57,6 +72,12 @@ def commit_metrics(commits: Mapping[str, CommitMeter]) -> Iterator[Metric]:
     yield histograms("commit_seconds", "From the beginning of a transaction to its commit.", "shard", seconds)
     yield histograms("commit_writes", "Writes in one transaction.", "shard", sizes)
     yield counters("commit_failures", "Transactions that failed as a whole.", "shard", failures)
+
+
+def cache_metrics(cache: Cache) -> Iterator[Metric]:
+    """Of the recent messages in Redis."""
+    results = {"hit": cache.hits, "miss": cache.misses}
+    yield counters("cache_reads", "Reads of messages, and whether the cache had them all.", "result", results)
 
 
 def loop_metrics(lag: Histogram) -> Iterator[Metric]:

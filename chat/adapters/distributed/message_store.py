@@ -17,6 +17,7 @@ from ...domain.errors import ChatError, Invalid, NotFound, Unavailable
 from ...domain.messages import Appended, Message, NewMessage, Position
 from ...domain.rooms import RoomId
 from ...domain.users import UserId, fold_name
+from ...metrics.meters import CommitMeter
 from .background import background_tasks
 from .group_commit import GroupCommit
 from .mysql_appends import Answer, AppendBatch, Row
@@ -54,6 +55,8 @@ class MySqlMessageStore:
         self._clock = clock
         self._changed = RecentKeys(max(rotation.staleness_seconds for rotation in shards.rotations.values()))
         """Rooms of which a replica may have a message as it was before a change that was made here."""
+        self.meters: dict[str, CommitMeter] = {}
+        """Of the appends, by shard."""
         self.commits = {name: self._group_commit(name) for name in shards.primaries}
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Appended | ChatError]:
@@ -153,9 +156,17 @@ class MySqlMessageStore:
 
     def _group_commit(self, shard: str) -> GroupCommit[list[Row], list[Answer]]:
         server = self._shards.primaries[shard]
+        meter = self.meters[shard] = CommitMeter()
 
         async def commit(calls: Sequence[list[Row]]) -> list[list[Answer]]:
-            return await server.run(AppendBatch(calls, self._milliseconds), transaction=True)
+            began = trio.current_time()
+            try:
+                answers = await server.run(AppendBatch(calls, self._milliseconds), transaction=True)
+            except Exception:
+                meter.failures += 1
+                raise
+            meter.committed(trio.current_time() - began, sum(map(len, calls)))
+            return answers
 
         return GroupCommit(commit, size=_weight, max_size=MAX_BATCH_BYTES)
 

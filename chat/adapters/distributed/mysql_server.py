@@ -43,6 +43,15 @@ class MySqlServer:
         self._connections = trio.Semaphore(MAX_CONNECTIONS)
         self._deadline_seconds = deadline_seconds
 
+    @property
+    def connections_in_use(self) -> int:
+        return MAX_CONNECTIONS - self._connections.value
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return self._connections.statistics().tasks_waiting
+
     async def run(self, work: Work[T], *, transaction: bool = False, idempotent: bool = True) -> T:
         """Runs `work` in the loop's thread; again if it surely was not done, or if twice is once (`idempotent`).
 

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 
 import trio
 
+from ...metrics.meters import CommitMeter
 from .batch_thread import MAX_WAITING_JOBS, BatchThread
 from .directory_lock import locked
 from .errors import DatabaseUnusable
@@ -54,6 +55,8 @@ class SqliteDatabase:
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, max_waiting_writes: int = MAX_WAITING_JOBS) -> None:
+        self.commits = CommitMeter()
+        """Of the transactions that write."""
         self._directory = Path(directory)
         self._max_waiting_writes = max_waiting_writes
         self._writer: BatchThread
@@ -108,7 +111,9 @@ class SqliteDatabase:
             stack.push_async_callback(_close, held)
             writer, *readers = await trio.to_thread.run_sync(_open_connections, self._directory, held)
             self._writer = BatchThread(
-                functools.partial(write_batch, writer), name="sqlite writer", max_waiting_jobs=self._max_waiting_writes
+                functools.partial(write_batch, writer, self.commits),
+                name="sqlite writer",
+                max_waiting_jobs=self._max_waiting_writes,
             )
             stack.push_async_callback(self._writer.aclose)
             for reader in readers:

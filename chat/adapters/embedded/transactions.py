@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import outcome
 
 from ...domain.errors import Unavailable
+from ...metrics.meters import CommitMeter
 from .batch_thread import Job
 
 _log = logging.getLogger(__name__)
@@ -35,9 +37,13 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 """They hit who touches the damaged page: other rooms may still be whole."""
 
 
-def write_batch(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def write_batch(connection: sqlite3.Connection, meter: CommitMeter, jobs: list[Job]) -> None:
     """Gives every job its outcome; those with a value are committed."""
-    _run_batch(connection, jobs, _BEGIN_WRITE, _in_savepoint, alone=_in_transaction)
+    began = time.perf_counter()
+    if _run_batch(connection, jobs, _BEGIN_WRITE, _in_savepoint, alone=_in_transaction):
+        meter.committed(time.perf_counter() - began, len(jobs))
+    else:
+        meter.failures += 1
 
 
 def read_batch(connection: sqlite3.Connection, jobs: list[Job]) -> None:
@@ -49,21 +55,27 @@ _BEGIN_WRITE = "BEGIN IMMEDIATE"
 _Guard = Callable[[sqlite3.Connection, Callable[[], Any]], Any]
 
 
-def _run_batch(connection: sqlite3.Connection, jobs: list[Job], begin: str, guard: _Guard, *, alone: _Guard) -> None:
-    """`guard` takes back what a group did wrong, `alone` the same for one that has the transaction to itself."""
+def _run_batch(connection: sqlite3.Connection, jobs: list[Job], begin: str, guard: _Guard, *, alone: _Guard) -> bool:
+    """`guard` takes back what a group did wrong, `alone` the same for one that has the transaction to itself.
+
+    Returns whether the transaction was committed.
+    """
     outcomes: list[outcome.Outcome[Any]] = []
     groups = _groups(jobs)
+    committed = False
     try:
         connection.execute(begin)
         for group in groups:
             outcomes += _run_group(connection, group, alone if len(groups) == 1 else guard, guard)
         connection.execute("COMMIT")
+        committed = True
     except BaseException as error:  # the thread must survive everything, and nobody may wait for ever
         _log.error("a transaction of %d jobs failed: %s", len(jobs), _described(error), exc_info=not _is_disk(error))
         _roll_back(connection)
         outcomes = [outcome.Error(_unavailable()) for _ in jobs]
     for job, result in zip((job for group in groups for job in group), outcomes, strict=True):
         job.outcome = result
+    return committed
 
 
 def _groups(jobs: list[Job]) -> list[list[Job]]:

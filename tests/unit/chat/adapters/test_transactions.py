@@ -11,6 +11,7 @@ import trio
 from chat.adapters.embedded.batch_thread import Job
 from chat.adapters.embedded.transactions import read_batch, write_batch
 from chat.domain.errors import Conflict, Unavailable
+from chat.metrics.meters import CommitMeter
 
 Work = Callable[..., Any]
 
@@ -27,7 +28,7 @@ def run(connection: sqlite3.Connection, *calls: Work | tuple[Work, Any]) -> list
     """The value or error of each call, all in one batch."""
     pairs = [call if isinstance(call, tuple) else (call, None) for call in calls]
     jobs = [Job(work, argument, trio.lowlevel.current_task()) for work, argument in pairs]
-    write_batch(connection, jobs)
+    write_batch(connection, CommitMeter(), jobs)
     return [getattr(job.outcome, "value", None) or getattr(job.outcome, "error", None) for job in jobs]
 
 

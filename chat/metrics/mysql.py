@@ -1,0 +1,53 @@
+"""What a node with MySQL shards tells Prometheus: how its servers are, as far as it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import Metric
+
+from ..adapters.distributed.mysql_server import MySqlServer
+from ..adapters.distributed.mysql_shards import MySqlShards
+from .families import gauges
+
+_LABELS = ("shard", "server")
+
+
+def mysql_metrics(shards: MySqlShards) -> Iterator[Metric]:
+    """Of every server: `server` is `primary`, or `replica-1` and so on in the order of the configuration."""
+    servers = list(_servers(shards))
+    yield gauges(
+        "mysql_connections_in_use",
+        "Connections that are at work.",
+        _LABELS,
+        [(labels, server.connections_in_use) for labels, server in servers],
+    )
+    yield gauges(
+        "mysql_waiting_calls",
+        "Calls that wait for a connection.",
+        _LABELS,
+        [(labels, server.waiting) for labels, server in servers],
+    )
+    yield gauges(
+        "mysql_breaker_open",
+        "1 if calls fail at once, since the server did not answer.",
+        _LABELS,
+        [(labels, float(server.breaker.is_open)) for labels, server in servers],
+    )
+    yield gauges(
+        "mysql_replica_lag_seconds",
+        "How far a replica was behind when it was last measured; +Inf if it could not be.",
+        _LABELS,
+        [
+            ((shard, f"replica-{number}"), replica.lag_seconds)
+            for shard, rotation in shards.rotations.items()
+            for number, replica in enumerate(rotation.replicas, 1)
+        ],
+    )
+
+
+def _servers(shards: MySqlShards) -> Iterator[tuple[tuple[str, str], MySqlServer]]:
+    for shard, primary in shards.primaries.items():
+        yield (shard, "primary"), primary
+        for number, replica in enumerate(shards.rotations[shard].replicas, 1):
+            yield (shard, f"replica-{number}"), replica.server
