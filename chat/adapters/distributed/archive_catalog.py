@@ -12,6 +12,7 @@ from ...domain.messages import Message
 from ...domain.rooms import RoomId
 from ..archive.catalog import Archived, Change, Part, Segment
 from .message_store import encoded_body
+from .mysql_pool import Change as RowChange
 from .mysql_pool import Session
 from .mysql_shards import MySqlShards
 from .shard_map import Kind
@@ -35,7 +36,15 @@ class MySqlArchiveCatalog:
     async def revise(self, message: Message, body: dict[str, Any] | None) -> Message:
         stored = encoded_body(body or {})
         work = functools.partial(_revise, message=message, body=stored, deleted=body is None)
-        change = await self._shards.on(Kind.ROOMS, message.room, work, transaction=True, idempotent=body is None)
+        change = await self._shards.on(
+            Kind.ROOMS,
+            message.room,
+            work,
+            transaction=True,
+            idempotent=body is None,
+            # What mentions whom goes with the message, which need not be there any more.
+            changes=[RowChange(name, message.room, str(message.seq)) for name in ("archive_changes", "messages")],
+        )
         return Message(
             *(message.room, message.seq, message.ts, message.user, message.key),
             *(change.body, change.revision, change.deleted),
@@ -43,9 +52,8 @@ class MySqlArchiveCatalog:
 
 
 async def _border(session: Session, room: RoomId) -> int:
-    rows = await session.rows("SELECT archived FROM rooms WHERE id = %s", [room])
-    if not rows:
-        await session.check_ownership(Kind.ROOMS, [room])
+    query = f"SELECT archived FROM {session.home('rooms')} WHERE id = %s"
+    rows = await session.rows_of(Kind.ROOMS, room, query, [room])
     return int(rows[0][0]) if rows else 0
 
 
@@ -73,7 +81,6 @@ async def _archived(session: Session, room: RoomId, first: int, last: int) -> Ar
 
 async def _revise(session: Session, message: Message, body: bytes, deleted: bool) -> Change:
     if not await session.rows("SELECT 1 FROM rooms WHERE id = %s FOR UPDATE", [message.room]):
-        await session.check_ownership(Kind.ROOMS, [message.room])
         raise NotFound("no such message")
     where = (message.room, message.seq)
     found = await session.rows("SELECT revision, deleted FROM archive_changes WHERE room = %s AND seq = %s", where)

@@ -13,9 +13,10 @@ from typing import Any
 from ..archive.catalog import ArchivedRow, Part, Segment
 from ..archive.source import Candidate, Listed, Run, State
 from .archive_keys import DIGEST
-from .mysql_pool import Rows, Session
+from .mysql_pool import Change, Rows, Session
 from .mysql_server import MySqlServer
-from .mysql_sql import marks
+from .mysql_sql import chunks, flat, marks, table
+from .shard_map import Kind, bucket_of
 
 _ROOMS = 1000
 """Looked at in one statement."""
@@ -75,7 +76,8 @@ class MySqlArchiveSource:
         return await self._server.run(functools.partial(_broken, after=after))
 
     async def quarantine(self, segment: Segment, quarantined: bool) -> None:
-        await self._execute("UPDATE archive_parts SET quarantined = %s WHERE segment = %s", (quarantined, segment.name))
+        work = functools.partial(_quarantine, segment=segment, quarantined=quarantined)
+        await self._server.run(work, transaction=True)
 
     async def _mark(self, segment: Segment, state: State, *, unless: State) -> bool:
         statement = "UPDATE archive_work SET state = %s WHERE segment = %s AND state <> %s"
@@ -94,7 +96,7 @@ async def _candidates(
     """Of so many rooms, to whose messages it is two look-ups each."""
     rows = await session.rows(
         "SELECT some.id, some.archived, first.ts < %s AND (first.ts < %s OR last.ts < %s) FROM"
-        " (SELECT id, archived FROM rooms WHERE id > %s ORDER BY id LIMIT %s) AS some"
+        f" (SELECT id, archived FROM {session.home('rooms')} WHERE id > %s ORDER BY id LIMIT %s) AS some"
         " LEFT JOIN messages AS first ON first.room = some.id AND first.seq = some.archived + 1"
         " LEFT JOIN messages AS last ON last.room = some.id AND last.seq = some.archived + %s ORDER BY some.id",
         (old, very_old, old, after, _ROOMS, min_rows),
@@ -122,11 +124,21 @@ async def _unfinished(session: Session) -> list[tuple[Segment, State]]:
 
 async def _move(session: Session, segment: Segment, runs: Sequence[Run]) -> list[int]:
     rooms = [run.rows[0].room for run in runs]
-    query = (
-        f"SELECT id, archived FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({marks(len(rooms))}) ORDER BY id FOR UPDATE"
-    )
-    borders = {room.decode(): border for room, border in await session.rows(query, rooms)}
+    borders = await _borders(session, rooms)
     return [await _move_run(session, segment, run, borders.get(room)) for room, run in zip(rooms, runs, strict=True)]
+
+
+async def _borders(session: Session, rooms: Sequence[str]) -> dict[str, int]:
+    """Of those rooms that are here to stay for a while, which are locked: not of one that is being moved."""
+    held = await session.hold(Kind.ROOMS, rooms)
+    settled = [room for room in rooms if held.get(bucket_of(Kind.ROOMS, room).number) is False]
+    if not settled:
+        return {}
+    query = (
+        "SELECT id, archived FROM rooms FORCE INDEX (PRIMARY)"
+        f" WHERE id IN ({marks(len(settled))}) ORDER BY id FOR UPDATE"
+    )
+    return {room.decode(): border for room, border in await session.rows(query, settled)}
 
 
 async def _move_run(session: Session, segment: Segment, run: Run, border: int | None) -> int:
@@ -173,6 +185,22 @@ async def _add_part(session: Session, segment: Segment, row: int, place: tuple[s
     )
 
 
+async def _quarantine(session: Session, segment: Segment, quarantined: bool) -> None:
+    """A part on its way to another shard, and not marked there, is found by the next look at it."""
+    query = "SELECT room, first_seq FROM archive_parts WHERE segment = %s AND quarantined <> %s"
+    parts = [(room.decode(), first) for room, first in await session.rows(query, (segment.name, quarantined))]
+    held = await session.hold(Kind.ROOMS, {room for room, _ in parts})
+    here = [part for part in parts if bucket_of(Kind.ROOMS, part[0]).number in held]
+    for chunk in chunks(here):
+        await session.execute(
+            f"UPDATE {table(('room', 'first_seq'), len(chunk))} AS some"
+            " STRAIGHT_JOIN archive_parts USING (room, first_seq) SET quarantined = %s",
+            [*flat(chunk), quarantined],
+        )
+    if any(held.values()):
+        await session.record(Kind.ROOMS, (Change("archive_parts", room, str(first)) for room, first in here))
+
+
 async def _segments(session: Session, after: str, limit: int) -> list[tuple[Segment, bool]]:
     rows = await session.rows(
         f"SELECT {_SEGMENT}, MAX(quarantined) FROM archive_parts WHERE segment > %s"
@@ -199,7 +227,7 @@ async def _broken(session: Session, after: str) -> tuple[list[str], str | None]:
     rows = await session.rows(
         "SELECT some.id, COALESCE(SUM(last_seq - first_seq + 1), 0) <> some.archived"
         " OR COALESCE(MAX(last_seq), 0) <> some.archived FROM"
-        " (SELECT id, archived FROM rooms WHERE id > %s ORDER BY id LIMIT %s) AS some"
+        f" (SELECT id, archived FROM {session.home('rooms')} WHERE id > %s ORDER BY id LIMIT %s) AS some"
         " LEFT JOIN archive_parts ON room = some.id GROUP BY some.id, some.archived ORDER BY some.id",
         (after, _ROOMS),
     )
