@@ -55,7 +55,8 @@ class Archive:
         report = Report()
         for source in self.sources:
             arguments: dict[str, Any] = {"clock": self.stores.clock, "min_rows": 1, **options}
-            report.add(await Archiver(source, self.objects, older_than_seconds, **arguments).run())
+            done = await Archiver(source, self.objects, older_than_seconds, **arguments).run()
+            report = Report(*map(sum, zip(dataclasses.astuple(report), dataclasses.astuple(done), strict=True)))
         return report
 
     async def verify(self) -> Verdict:

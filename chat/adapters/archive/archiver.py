@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import structlog
@@ -50,10 +50,17 @@ class Report:
     segments: int = 0
     segment_bytes: int = 0
 
-    def add(self, other: Report) -> None:
-        self.messages += other.messages
-        self.segments += other.segments
-        self.segment_bytes += other.segment_bytes
+
+@dataclasses.dataclass(slots=True)
+class _Batch:
+    """Rows for one segment, sorted by room and seq."""
+
+    rows: list[ArchivedRow] = dataclasses.field(default_factory=list)
+    bytes: int = 0
+
+    def add(self, rows: Sequence[ArchivedRow]) -> None:
+        self.rows += rows
+        self.bytes += sum(len(row.body) for row in rows)
 
 
 class Archiver:
@@ -81,9 +88,32 @@ class Archiver:
     async def run(self) -> Report:
         """Finishes what was begun, then archives all that is old. Raises: Unavailable, Damaged."""
         report = await self._resume()
-        async for rows in self._batches():
-            report.add(await self._archive(rows))
+        batch = _Batch()
+        after: str | None = ""
+        while after is not None:
+            very_old = self._old - self._age_ms
+            found, after = await self._source.candidates(
+                after, old=self._old, very_old=very_old, min_rows=self._min_rows
+            )
+            for candidate in found:
+                batch = await self._collect(candidate, batch, report)
+        if batch.rows:
+            await self._archive(batch.rows, report)
         return report
+
+    async def _collect(self, candidate: Candidate, batch: _Batch, report: Report) -> _Batch:
+        """Adds a room's old rows to the batch, which is archived whenever it is full; returns the one to go on with."""
+        while rows := await self._source.rows(candidate, old=self._old, limit=_READ_ROWS):
+            batch.add(rows)
+            candidate = candidate._replace(border=rows[-1].seq)
+            if len(batch.rows) >= self._segment_rows or batch.bytes >= SEGMENT_BYTES:
+                await self._archive(batch.rows, report)
+                batch = _Batch()
+        return batch
+
+    @property
+    def _old(self) -> int:
+        return round(self._clock() * 1000) - self._age_ms
 
     async def _resume(self) -> Report:
         report = Report()
@@ -93,7 +123,7 @@ class Archiver:
                 await self._in_thread(self._objects.delete, segment.path)
                 await self._source.finish(segment)
             else:
-                report.add(Report(await self._move_rest(segment)))
+                report.messages += await self._move_rest(segment)
         return report
 
     async def _move_rest(self, segment: Segment) -> int:
@@ -106,40 +136,7 @@ class Archiver:
             return 0
         return await self._move_all(segment, rows)
 
-    # Before a segment
-
-    async def _batches(self) -> AsyncIterator[list[ArchivedRow]]:
-        """Old rows, sorted by room and seq, as many as go into one segment."""
-        batch: list[ArchivedRow] = []
-        size = 0
-        async for candidate in self._candidates():
-            while rows := await self._source.rows(candidate, old=self._old, limit=_READ_ROWS):
-                batch += rows
-                size += sum(len(row.body) for row in rows)
-                candidate = candidate._replace(border=rows[-1].seq)
-                if len(batch) >= self._segment_rows or size >= SEGMENT_BYTES:
-                    yield batch
-                    batch, size = [], 0
-        if batch:
-            yield batch
-
-    async def _candidates(self) -> AsyncIterator[Candidate]:
-        after: str | None = ""
-        while after is not None:
-            very_old = self._old - self._age_ms
-            found, after = await self._source.candidates(
-                after, old=self._old, very_old=very_old, min_rows=self._min_rows
-            )
-            for candidate in found:
-                yield candidate
-
-    @property
-    def _old(self) -> int:
-        return round(self._clock() * 1000) - self._age_ms
-
-    # A segment
-
-    async def _archive(self, rows: list[ArchivedRow]) -> Report:
+    async def _archive(self, rows: list[ArchivedRow], report: Report) -> None:
         segment, data = await trio.to_thread.run_sync(write_segment, new_id(), rows)
         self._at_step("begin")
         await self._source.begin(segment)
@@ -151,7 +148,9 @@ class Archiver:
         self._at_step("verified")
         if not await self._source.verified(segment):
             raise Unavailable("another archiver has abandoned the segment")
-        return Report(await self._move_all(segment, rows), 1, segment.size)
+        report.segments += 1
+        report.segment_bytes += segment.size
+        report.messages += await self._move_all(segment, rows)
 
     async def _move_all(self, segment: Segment, rows: Sequence[ArchivedRow]) -> int:
         """How many messages have left the database by this call. A room's rows stay if those before them stay."""

@@ -10,12 +10,16 @@ import datetime
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ClientConfig, S3Store
+from obstore.store import S3Store
 
 from .errors import ArchiveUnusable
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 _SECONDS = datetime.timedelta(seconds=30)
 """For one request, which carries at most one segment or a part of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import trio
 
@@ -46,7 +46,7 @@ class Verifier:
         One that cannot be read at the moment is reported, and stays what it was. Raises: Unavailable for a shard.
         """
         verdict = Verdict()
-        async for segment, quarantined in self._segments():
+        for segment, quarantined in await self._segments():
             verdict.segments += 1
             verdict.bytes += segment.size
             try:
@@ -61,11 +61,11 @@ class Verifier:
                 if quarantined:
                     await self._quarantine(segment, False)
         for source in self._sources:
-            async for room in _broken(source):
+            for room in await _broken(source):
                 verdict.findings.append(Finding(f"room {room}", "its parts do not make up its archived messages"))
         return verdict
 
-    async def _segments(self) -> AsyncIterator[tuple[Segment, bool]]:
+    async def _segments(self) -> list[tuple[Segment, bool]]:
         """Each once; one that a shard holds for damaged is in quarantine."""
         found: dict[str, tuple[Segment, bool]] = {}
         for source in self._sources:
@@ -75,8 +75,7 @@ class Verifier:
                     _, before = found.get(segment.name, (segment, False))
                     found[segment.name] = segment, quarantined or before
                 after = page[-1][0].name
-        for each in found.values():
-            yield each
+        return list(found.values())
 
     async def _check(self, segment: Segment) -> None:
         """Raises: OSError, Damaged."""
@@ -106,9 +105,10 @@ def _check_part(segment: Segment, rows: Sequence[ArchivedRow], room: str, row: i
         raise Damaged(f"segment {segment.name}: messages {first} to {last} of room {room} are not at row {row}")
 
 
-async def _broken(source: ArchiveSource) -> AsyncIterator[str]:
+async def _broken(source: ArchiveSource) -> list[str]:
+    rooms: list[str] = []
     after: str | None = ""
     while after is not None:
-        rooms, after = await source.broken(after)
-        for room in rooms:
-            yield room
+        found, after = await source.broken(after)
+        rooms += found
+    return rooms
