@@ -125,9 +125,12 @@ async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
     if config.archive and not config.shards:
         raise ValueError("archive: only what is in shards can be archived")
     async with AsyncExitStack() as stack:
+        bridge = AsyncioBridge()
+        if config.redis:
+            await stack.enter_async_context(bridge)
         if config.shards:
-            stores = await stack.enter_async_context(_open_mysql(config))
-            yield await stack.enter_async_context(_open_redis(config, stores))
+            stores = await stack.enter_async_context(_open_mysql(config, bridge))
+            yield await stack.enter_async_context(_open_redis(config, bridge, stores))
             return
         database = await stack.enter_async_context(SqliteDatabase(config.data_dir))
         stores = _Stores(
@@ -137,7 +140,7 @@ async def open_ports(config: ChatConfig) -> AsyncIterator[Ports]:
             commits={"sqlite": database.commits},
         )
         if config.redis:
-            yield await stack.enter_async_context(_open_redis(config, stores))
+            yield await stack.enter_async_context(_open_redis(config, bridge, stores))
         else:
             yield _embedded(config, database, stores)
 
@@ -158,9 +161,8 @@ def _embedded(config: ChatConfig, database: SqliteDatabase, stores: _Stores) -> 
 
 
 @asynccontextmanager
-async def _open_mysql(config: ChatConfig) -> AsyncIterator[_Stores]:
+async def _open_mysql(config: ChatConfig, bridge: AsyncioBridge) -> AsyncIterator[_Stores]:
     async with (
-        AsyncioBridge() as bridge,
         open_shards(bridge, parse_shards(config.shards)) as shards,
         open_message_store(shards) as messages,
     ):
@@ -185,10 +187,10 @@ def _segments(location: str) -> Segments | None:
 
 
 @asynccontextmanager
-async def _open_redis(config: ChatConfig, stores: _Stores) -> AsyncIterator[Ports]:
+async def _open_redis(config: ChatConfig, bridge: AsyncioBridge, stores: _Stores) -> AsyncIterator[Ports]:
     """What nodes share at run time in Redis, and the recent messages of `stores` there as well."""
     async with (
-        open_redis(config.redis) as redis,
+        open_redis(config.redis, bridge=bridge) as redis,
         open_broker(redis) as broker,
         open_cached_store(stores.messages, RecentCache(redis)) as messages,
     ):

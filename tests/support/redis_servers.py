@@ -27,7 +27,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from chat.adapters.distributed.redis_wire import pack
+from chat.adapters.distributed.redis_stream import pack
 
 START_SECONDS = 30.0
 NODE_TIMEOUT_MS = 1000

@@ -23,8 +23,9 @@ from .background import background_tasks
 from .delivery_inbox import MAX_WAITING_BYTES, DeliveryInbox
 from .redis_client import RedisClient
 from .redis_command import Command
-from .redis_connection import Away, open_stream
+from .redis_errors import Away
 from .redis_layout import Layout
+from .redis_stream import open_stream
 from .redis_subscriber import HEARTBEAT, LOSS_MARK, RedisSubscriber
 from .redis_url import CLUSTER, Address
 
@@ -194,7 +195,7 @@ class RedisBroker:
 
     async def _connect(self, address: Address) -> RedisSubscriber:
         with trio.move_on_after(self._redis.deadline_seconds):
-            stream, reader, _ = await open_stream(self._redis.url, address)
+            stream, reader = await open_stream(self._redis.url, address)
             return RedisSubscriber(
                 stream,
                 reader,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .redis_scripts import Script
-from .redis_wire import pack
 
 Word = str | int | float | bytes
 
@@ -16,28 +15,29 @@ class Command:
     `again`: it may be carried out twice, so it can be sent again when nobody knows whether it was.
     """
 
-    __slots__ = ("again", "key", "packed")
+    __slots__ = ("again", "key", "script", "size", "words")
 
-    def __init__(self, key: str, *words: Word, again: bool = True) -> None:
+    def __init__(self, key: str, name: str, *arguments: Word, again: bool = True, script: Script | None = None) -> None:
+        """`script` is the one that the command names, for a server that does not know it."""
         self.key = key
-        self.packed = pack(*words)
+        self.words: tuple[str | bytes, ...] = (name, *map(_encode, arguments))
+        self.size = sum(map(len, self.words))
+        """About how many bytes it is."""
         self.again = again
-
-    def whole(self) -> bytes | None:
-        """The command with the text of its script, for a server that does not know it by name."""
-        return None
+        self.script = script
 
 
 class ScriptCommand(Command):
     """Runs `script`; all `keys`, at least one, are in one slot."""
 
-    __slots__ = ("_arguments", "_keys", "_script")
+    __slots__ = ()
 
     def __init__(self, script: Script, keys: Sequence[str], *arguments: Word, again: bool = True) -> None:
-        super().__init__(keys[0], "EVALSHA", script.sha, len(keys), *keys, *arguments, again=again)
-        self._script = script
-        self._keys = keys
-        self._arguments = arguments
+        super().__init__(keys[0], "EVALSHA", script.sha, len(keys), *keys, *arguments, again=again, script=script)
 
-    def whole(self) -> bytes | None:
-        return pack("EVAL", self._script.text, len(self._keys), *self._keys, *self._arguments)
+
+def _encode(word: Word) -> bytes:
+    """Here rather than in the driver: what cannot be encoded is an error of its caller, and of no other."""
+    if isinstance(word, bytes):
+        return word
+    return (word if isinstance(word, str) else repr(word)).encode()

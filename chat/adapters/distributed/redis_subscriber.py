@@ -9,8 +9,7 @@ import hiredis
 import trio
 
 from ...ports.broker import Delivery
-from .redis_connection import RECEIVE_BYTES, Stream
-from .redis_wire import NOTHING_YET, Reply, ReplyError, pack
+from .redis_stream import NOTHING_YET, RECEIVE_BYTES, Reply, ReplyError, Stream, pack
 
 SILENCE_SECONDS = 3.0
 """So long may a subscription be mute, though it is asked every second, before it is given up."""

@@ -10,7 +10,7 @@ import trio
 
 from chat.adapters.distributed.broker import RedisBroker, open_broker
 from chat.adapters.distributed.redis_client import open_redis
-from chat.adapters.distributed.redis_wire import slot_of
+from chat.adapters.distributed.redis_layout import slot_of
 from chat.domain.errors import Unavailable
 from chat.ports.broker import Delivery, Resumed
 from tests.support.redis_servers import ClusterSetup, RedisProcess, redis_cluster

@@ -16,8 +16,9 @@ import trio.testing
 
 from chat.adapters.distributed.redis_client import RedisClient, open_redis
 from chat.adapters.distributed.redis_command import Command, ScriptCommand
+from chat.adapters.distributed.redis_layout import slot_of
 from chat.adapters.distributed.redis_scripts import load_script
-from chat.adapters.distributed.redis_wire import pack, slot_of
+from chat.adapters.distributed.redis_stream import pack
 from chat.domain.errors import Unavailable
 from tests.support.redis_servers import (
     REDIS_KINDS,
@@ -291,7 +292,7 @@ async def test_what_passes_is_waited_for_without_a_storm(code: str) -> None:
         actor = Actor(*[f"-{code} come back later\r\n".encode()] * 3, b"+OK\r\n")
         async with open_redis(await act(nursery, actor), deadline_seconds=DEADLINE_SECONDS) as redis:
             assert await redis.ask(Command("k", "SET", "k", "v")) == b"OK"
-        assert actor.commands == 4
+        assert actor.commands in (4, 5)  # the server, which refuses all while it loads, is asked for a PING first
         actor = Actor(f"-{code} never\r\n".encode())
         async with open_redis(await act(nursery, actor), deadline_seconds=0.3) as redis:
             with pytest.raises(Unavailable):
