@@ -173,7 +173,7 @@ class History:
         return self.receivers[-1]
 
     def paged(self, room: str, user: str, asked: float, rows: Iterable[Row]) -> None:
-        """A user got messages that it had asked for at the time `asked`."""
+        """A user was answered what it had asked for at the time `asked`: messages, or none but not refused."""
         self._pages.append(_Page(room, user, asked, self._clock(), tuple(rows)))
 
     # Who may read, and what is stored
@@ -191,6 +191,20 @@ class History:
         if stays and stays[-1].ended == math.inf:
             stays[-1].ended = now
             stays[-1].effective = now + REMOVAL_SECONDS if effective is None else effective
+
+    def postpone(self, room: str, user: str, decided: float, effective: float) -> None:
+        """The news of the last removal before `decided` could not be everywhere before `effective`."""
+        for stay in reversed(self._stays.get((room, user), [])):
+            if stay.ended <= decided:
+                stay.effective = max(stay.effective, effective)
+                return
+
+    def signed_out(self, user: str, effective: float) -> None:
+        """The account is banned, or its session has ended: nothing of any room after `effective`."""
+        for (_, its_user), stays in self._stays.items():
+            if its_user == user and stays[-1].effective > effective:
+                stays[-1].ended = min(stays[-1].ended, effective)
+                stays[-1].effective = effective
 
     def stored(self, room: str, rows: Iterable[Row]) -> None:
         """The whole history of a room at the end, as the store gives it."""
@@ -272,13 +286,14 @@ class History:
             if stored.get(row.seq) != row
         ]
         stays = self._stays.get((page.room, page.user))
-        if (
-            page.rows
-            and stays is not None
-            and not any(stay.began <= page.answered and page.asked <= stay.ended for stay in stays)
-        ):
-            problems.append(f"{page.user} read {page.rows[0].seq} and on in {page.room}, asked for after the removal")
+        if stays is not None and not any(_overlap(stay, page) for stay in stays):
+            rows = f"{page.rows[0].seq} to {page.rows[-1].seq}" if page.rows else "nothing yet"
+            problems.append(f"{page.user} was let into {page.room}, and read {rows}, but asked after the removal")
         return problems
+
+
+def _overlap(stay: _Stay, page: _Page) -> bool:
+    return stay.began <= page.answered and page.asked <= stay.ended
 
 
 def _of_order(receiver: Receiver, stored: dict[int, Row]) -> list[str]:
