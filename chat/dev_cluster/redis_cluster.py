@@ -11,7 +11,7 @@ from typing import Any
 
 import hiredis
 
-from ..adapters.distributed.redis_wire import pack
+from ..adapters.distributed.redis_stream import pack
 from .child import Child
 from .ports import Ports
 from .programs import program
