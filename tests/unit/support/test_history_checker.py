@@ -269,11 +269,14 @@ def test_who_was_removed_reads_no_history() -> None:
     history, _ = honest(clock)
     history.removed("r", "eve")
     clock.advance(0.1)
-    history.paged("r", "eve", clock.now, ROWS[:1])
+    history.paged("r", "eve", clock.now, ROWS[:2])
     history.paged("r", "eve", clock.now, [])
     clock.advance(0.1)
     history.entered("r", "eve")
-    assert history.violations() == ["eve read 1 and on in r, asked for after the removal"]
+    assert history.violations() == [
+        "eve was let into r, and read 1 to 2, but asked after the removal",
+        "eve was let into r, and read nothing yet, but asked after the removal",
+    ]
 
 
 def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
@@ -284,6 +287,33 @@ def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
     history.removed("r", "eve")
     history.paged("r", "eve", asked, ROWS)
     assert history.violations() == []
+
+
+def test_news_that_could_not_arrive_may_be_late() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    history.removed("r", "eve")
+    clock.advance(10)
+    post_and_push(history, receiver)
+    history.postpone("r", "eve", decided=clock.now, effective=clock.now - 1)
+    assert history.violations() == ["eve in r got 5, which was sent after the removal"]
+    history.postpone("r", "eve", decided=clock.now, effective=clock.now)
+    assert history.violations() == []
+
+
+def test_who_is_signed_out_gets_nothing_more_from_any_room() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    banned = clock.now
+    clock.advance(1.1)
+    post_and_push(history, receiver)
+    history.paged("r", "eve", clock.now, ROWS)
+    assert history.violations() == []
+    history.signed_out("eve", banned + 1)
+    assert history.violations() == [
+        "eve in r got 5, which was sent after the removal",
+        "eve was let into r, and read 1 to 4, but asked after the removal",
+    ]
 
 
 def test_a_run_with_violations_fails_by_their_names() -> None:
