@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -80,7 +81,7 @@ class OverviewAnswer(msgspec.Struct, frozen=True):
     nodes: list[NodeLine]
 
     @classmethod
-    def of(cls, figures: Figures, nodes: list[NodeInfo]) -> OverviewAnswer:
+    def of(cls, figures: Figures, nodes: Sequence[NodeInfo]) -> OverviewAnswer:
         return cls(
             figures.node,
             figures.version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..domain.users import UserId
@@ -41,5 +42,5 @@ class NodeView(Protocol):
     def connections_of(self, user: UserId) -> int:
         """How many connections `user` has to this node."""
 
-    async def nodes(self) -> list[NodeInfo]:
+    async def nodes(self) -> Sequence[NodeInfo]:
         """The nodes of the fleet, this one included. Raises: Unavailable."""

@@ -68,7 +68,7 @@ def _quantile(share: float, counts: Sequence[int], bounds: Sequence[float]) -> f
     low = 0.0
     for count, high in zip(counts, bounds, strict=False):
         if count and left <= count:
-            return low + (high - low) * left / count
+            return high - (high - low) * (count - left) / count
         left -= count
         low = high
     return bounds[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
@@ -78,7 +78,7 @@ class NodeStatus:
     def connections_of(self, user: UserId) -> int:
         return self._connections_of(user)
 
-    async def nodes(self) -> list[NodeInfo]:
+    async def nodes(self) -> Sequence[NodeInfo]:
         """By name; what this node knows of itself is newer than what it has told the others."""
         me = self._fleet.me
         if not me.url:

@@ -13,11 +13,13 @@ import pytest
 
 from chat.domain.rooms import RoomId
 from chat.domain.users import Identity
+from chat.http_api.admin import AdminApi
 from chat.http_api.app import create_app
 from chat.http_api.health import Phase, Readiness
 from chat.http_api.settings import HttpSettings
 from chat.http_api.site import Site
 from chat.services import Limits
+from tests.support.node_view import FixedNode
 from tests.support.services import UNLIMITED, World, open_world
 
 ORIGIN = "https://chat.test"
@@ -28,6 +30,7 @@ class Api:
     """An application and its world; `client` keeps cookies as a browser does."""
 
     world: World
+    node: FixedNode
     readiness: Readiness
     client: httpx.AsyncClient
 
@@ -60,9 +63,11 @@ async def open_api(tmp_path: Path) -> AsyncIterator[OpenApi]:
             world = await stack.enter_async_context(open_world(tmp_path, limits=limits))
             readiness = Readiness(lambda: world.rooms.public_rooms(None, 1))
             readiness.phase = Phase.SERVING
-            app = create_app(world.services, HttpSettings(**settings), readiness, Site(tmp_path / "no page"))
+            node = FixedNode()
+            site = Site(tmp_path / "no page")
+            app = create_app(world.services, HttpSettings(**settings), readiness, site, AdminApi(node).endpoints)
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
-            return Api(world, readiness, await stack.enter_async_context(client))
+            return Api(world, node, readiness, await stack.enter_async_context(client))
 
         yield opened
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from chat.domain.errors import Unavailable
+from chat.http_api.admin import AdminApi
 from chat.http_api.app import ENDPOINTS, create_app
 from chat.http_api.health import Phase, Readiness
 from chat.http_api.routing import Access
@@ -148,7 +149,8 @@ async def test_a_page_of_another_origin_may_not(api: Api) -> None:
 async def test_the_openapi_document_describes_every_endpoint(api: Api) -> None:
     document = (await api.client.get("/api/openapi.json")).json()
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    endpoints = [*ENDPOINTS, *AdminApi(api.node).endpoints]
+    assert described == {(endpoint.method, endpoint.path) for endpoint in endpoints}
     assert all(operation["summary"] for methods in document["paths"].values() for operation in methods.values())
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert references <= set(document["components"]["schemas"])
