@@ -12,6 +12,7 @@ import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -33,12 +34,15 @@ from chat.ports.presence_store import PresenceEntry
 from chat.ports.rate_limiter import Rate
 
 from .process import usage_of
+from .tables import table
 
 PAYLOAD_BYTES = 1_000
 SUBSCRIBERS = 90
 _ROUNDS = 40
 _AT_ONCE = 250
 _CHANNEL = "room:measured"
+_TRANSIENT = ("mem_clients_normal", "mem_clients_slaves", "mem_total_replication_buffers")
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ async def _measure(cluster: RedisCluster) -> list[Spent]:
             await _spent(cluster, "recent message", lambda n: cache.append(_runs(n))),
             await _spent(cluster, "presence entry made", lambda n: presence.put(_part(entries, n))),
             await _spent(cluster, "presence entry renewed", lambda n: presence.put(_part(entries, n))),
-            await _spent(cluster, "rate bucket", lambda n: limiter.take_up_to_each(_buckets(n), Rate(1, 10))),
+            await _spent(cluster, "rate bucket", lambda n: limiter.take_each(_buckets(n), Rate(1, 10))),
             await _spent(cluster, "session made", _each(sign_in)),
             await _spent(cluster, "session touched", lambda n: sessions.touch_each(_part(ids, n))),
             await _spent(cluster, "reap of 64 partitions", lambda n: presence.reap(), operations=1),
@@ -124,15 +128,15 @@ def _runs(number: int) -> dict[RoomId, Run]:
     """One message in each of many rooms, the next one in each round."""
     body = {"text": "x" * PAYLOAD_BYTES}
     rooms = [RoomId(f"room-{each:011d}") for each in range(_AT_ONCE)]
-    messages = {room: Message(room, number + 1, 1.7e9, UserId("user"), new_id(), body) for room in rooms}
+    messages = {room: Message(room, number + 1, 1_700_000_000_000, UserId("user"), new_id(), body) for room in rooms}
     return {room: Run("epoch", [message]) for room, message in messages.items()}
 
 
-def _buckets(number: int) -> dict[str, int]:
-    return {f"publish:user:{each:011d}": 1 for each in range(number * _AT_ONCE, (number + 1) * _AT_ONCE)}
+def _buckets(number: int) -> dict[str, float]:
+    return {f"publish:user:{each:011d}": 1.0 for each in range(number * _AT_ONCE, (number + 1) * _AT_ONCE)}
 
 
-def _part[T](items: list[T], number: int) -> list[T]:
+def _part(items: list[T], number: int) -> list[T]:
     return items[number * _AT_ONCE : (number + 1) * _AT_ONCE]
 
 
@@ -180,9 +184,21 @@ def _cpu_seconds(cluster: RedisCluster) -> float:
 
 
 def _memory_bytes(cluster: RedisCluster) -> int:
-    """Of the data; what connections and the replication backlog take changes with the moment."""
-    return sum(int(server.command("MEMORY", "STATS")[1 + _at(server)]) for server in cluster.servers[:3])
+    """Of the data; what connections and replication take changes with the moment."""
+    return sum(_data_bytes(server) for server in cluster.servers[:3])
 
 
-def _at(server: RedisServer) -> int:
-    return list(server.command("MEMORY", "STATS")).index(b"dataset.bytes")
+def _data_bytes(server: RedisServer) -> int:
+    lines = server.command("INFO", "memory").decode().splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(fields["used_memory"]) - sum(int(fields[name]) for name in _TRANSIENT)
+
+
+def main() -> None:
+    """Prints a table."""
+    rows = [[spent.operation, f"{spent.cpu_us:.2f}", f"{spent.memory_bytes:,.0f}"] for spent in measure()]
+    print(table(["operation", "CPU, µs each", "memory that stays, B each"], rows))
+
+
+if __name__ == "__main__":
+    main()
