@@ -6,7 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
+"""Behind the name of what is still being written."""
 
 
 class LocalObjects:
@@ -18,7 +19,7 @@ class LocalObjects:
     def write(self, name: str, data: bytes) -> None:
         path = self._root / name
         _make_directory(path.parent)
-        partial = path.with_name(path.name + _PARTIAL)
+        partial = path.with_name(path.name + PARTIAL)
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
             file.flush()
@@ -36,7 +37,7 @@ class LocalObjects:
 
     def delete(self, name: str) -> None:
         path = self._root / name
-        for each in (path.with_name(path.name + _PARTIAL), path):
+        for each in (path.with_name(path.name + PARTIAL), path):
             with contextlib.suppress(FileNotFoundError):
                 each.unlink()
 
