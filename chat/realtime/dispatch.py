@@ -158,6 +158,7 @@ class Dispatcher:
 
     async def _publish(self, session: Session, commands: Sequence[Command], answers: Answers) -> None:
         """Posts consecutive messages in one call; each gets its own answer, in their order."""
+        self._meter.commands["publish"] += len(commands)
         wanted = [_post_of(command) for command in commands]
         posts = [post for _, post in wanted if isinstance(post, Post)]
         answers.flush()

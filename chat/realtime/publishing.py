@@ -79,6 +79,7 @@ class Publishing:
         batch = self._collected.get(lane)
         if batch is None:
             batch = self._collected[lane] = _Batch()
+        self._meter.commands["publish"] += len(submissions)
         batch.submissions += submissions
         batch.frames.append((session, numbers))
         if len(batch.submissions) >= MAX_BATCH:
