@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.token_key import load_or_make
+from chat.token_key import load, load_or_make
 
 
 def test_it_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -34,3 +34,10 @@ def test_a_damaged_key_is_refused_and_not_replaced_silently(tmp_path: Path, cont
     (tmp_path / "token.key").write_bytes(content)
     with pytest.raises(ValueError, match=r"token.key is damaged"):
         load_or_make(tmp_path)
+
+
+def test_nodes_that_share_a_database_only_read_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^token_key: .* secrets"):
+        load(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert load_or_make(tmp_path) == load(tmp_path)

@@ -40,6 +40,22 @@ async def test_b35_hello_does_not_tell_the_sign_in(autojump_clock: MockClock) ->
         assert alice.session not in str(peer.frames)
 
 
+async def test_a_resume_token_is_as_good_on_a_socket_until_its_sign_in_is_over(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, node = await cluster.user("alice"), cluster.nodes[1]
+        resume = cluster.tokens.issue_resume(alice, "another node")
+        by_hello = await strange(cluster)
+        assert (await by_hello.ask("hello", token=resume))["user"]["id"] == alice.user.id
+        by_header = node.gateway.connect(headers=[("authorization", f"Bearer {resume}")])
+        await by_header.accepted()
+        assert (await by_header.ask("hello"))["node"] == node.name
+        await node.services.auth.sign_out(alice.session)
+        assert [await peer.close_code() for peer in (by_hello, by_header)] == [CloseCode.SESSION_REVOKED] * 2
+        assert await node.gateway.connect(headers=[("authorization", f"Bearer {resume}")]).refused() == 401
+        late = await strange(cluster)
+        assert (await late.ask("hello", token=resume))["code"] == "unauthenticated"
+
+
 async def test_without_hello_in_time_the_connection_closes(autojump_clock: MockClock) -> None:
     async with open_cluster() as cluster:
         peer = await strange(cluster)

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from chat.domain.errors import Unauthenticated
-from chat.domain.users import SessionId, User, UserId
+from chat.domain.users import Identity, SessionId, User, UserId
 from chat.services.tokens import MAX_TOKEN_BYTES, SigningKey, Tokens
 
 SECRET = b"s" * 32
@@ -196,3 +196,30 @@ def test_b32_weak_or_wrong_keys_are_refused_at_the_start(keys: list[SigningKey])
 def test_a_secret_is_not_in_its_keys_representation() -> None:
     assert "sss" not in repr(KEY)
     assert SigningKey.of(SECRET).id == KEY.id
+
+
+def test_a_resume_token_opens_sockets_only_and_ends_with_the_token_it_was_had_for() -> None:
+    tokens = Tokens([KEY])
+    who = tokens.verify(tokens.issue(ALICE, SESSION)[0])
+    resume = tokens.issue_resume(who, "node-1")
+    assert tokens.verify(resume, resume=True) == who
+    with pytest.raises(Unauthenticated):
+        tokens.verify(resume)
+    with pytest.raises(Unauthenticated):
+        tokens.verify(tokens.issue_resume(Identity(ALICE, SESSION, time.time() - 1), "node-1"), resume=True)
+    assert tokens.verify(tokens.issue(ALICE, SESSION)[0], resume=True).user == ALICE
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_resume_token_is_no_easier_to_forge(attack: str) -> None:
+    with pytest.raises(Unauthenticated):
+        Tokens([KEY]).verify(ATTACKS[attack], resume=True)
+    assert Tokens([KEY]).node_of(ATTACKS[attack], ALICE.id) == ""
+
+
+def test_the_node_of_a_resume_token_is_told_for_its_user_even_when_it_is_over() -> None:
+    tokens = Tokens([KEY])
+    over = tokens.issue_resume(Identity(ALICE, SESSION, time.time() - 3600), "node-1")
+    assert tokens.node_of(over, ALICE.id) == "node-1"
+    assert tokens.node_of(over, UserId("bob-id")) == ""
+    assert tokens.node_of(tokens.issue(ALICE, SESSION)[0], ALICE.id) == ""
