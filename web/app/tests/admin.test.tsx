@@ -159,7 +159,8 @@ test("users are searched for, and banned after a question; oneself is left alone
   await pass(500);
   expect(asked).toContain("GET /api/admin/users?bo");
   expect(container.querySelector('[data-user="u1"] .menu')).toBeNull();
-  act(() => button("Ban the account").click());
+  await act(async () => button("What to do about Bob").click());
+  await act(async () => button("Ban the account").click());
   expect(asked).not.toContain("POST /api/admin/users/u2/ban");
   act(() => button("Ban").click());
   await pass(100);

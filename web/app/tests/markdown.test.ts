@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { inline, mentions, parse, safeHref } from "../src/text/markdown.ts";
+import vectors from "../../../tests/vectors/mentions.json" with { type: "json" };
+import { type Block, type Inline, inline, parse, safeHref } from "../src/text/markdown.ts";
 
 describe("one line", () => {
   test.each([
@@ -66,11 +67,27 @@ test("a fence that is never closed is text", () => {
   expect(parse("```\nx")).toEqual([{ type: "paragraph", lines: [["```"], ["x"]] }]);
 });
 
-test("mentions are found where the server finds them, and without the full stop behind them", () => {
-  expect(mentions("hi @Bob, **@cleo.** and @Świątek; not a@b.c nor `@ada`")).toEqual([
-    "bob",
+/** The names that stand out in a text. */
+function shown(text: string): string[] {
+  const names = (part: Inline): string[] => {
+    if (typeof part === "string" || part.type === "code") return [];
+    return part.type === "mention" ? [part.name] : part.children.flatMap(names);
+  };
+  const lines = (block: Block) =>
+    block.type === "code" ? [] : block.type === "list" ? block.items : block.lines;
+  return [...new Set(parse(text).flatMap(lines).flat().flatMap(names))];
+}
+
+test.each(vectors.filter(({ text }) => !text.includes("`")))("$text mentions $names", ({ text, names }) =>
+  expect(shown(text)).toEqual(names),
+);
+
+test("mentions stand out in what is formatted, and not in code", () => {
+  expect(shown("hi @Bob, **@cleo.** and *@[New Ada]*; not `@ada`\n> @Świątek")).toEqual([
+    "Bob",
     "cleo",
-    "świątek",
+    "New Ada",
+    "Świątek",
   ]);
 });
 

@@ -56,14 +56,15 @@ describe("completions", () => {
 
   test("are those whose names begin so, oneself left out", () => {
     expect(names("hello @ad")).toEqual(["Ada", "Adam"]);
-    expect(names("hello @b")).toBeUndefined();
-    expect(names("@")).toEqual(["Ada", "Adam"]);
+    expect(names("hello @b")).toEqual(["Bob Brown"]);
+    expect(names("@")).toEqual(["Ada", "Adam", "Bob Brown"]);
     expect(completionsFor("hello @ad", 9, people, "u2")?.start).toBe(6);
   });
 
   test("are not offered in the middle of a word, or for what is complete", () => {
     expect(names("mail@ad")).toBeUndefined();
     expect(names("@adam")).toBeUndefined();
+    expect(names("@ada")).toBeUndefined();
     expect(names("@ad later", 9)).toBeUndefined();
   });
 });

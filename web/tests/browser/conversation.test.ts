@@ -40,12 +40,15 @@ withBrowser("two people", (world) => {
   test("find what is unread, and what is for them by name", async () => {
     const { ada, bob, accounts } = await world.two();
     const elsewhere = await accounts[1].createRoom(world.name("elsewhere"), "public");
-    await bob.lookAgain();
     await bob.page.getByRole("button", { name: elsewhere.name }).waitFor();
     await bob.openRoom(elsewhere.id);
     await ada.say("first");
-    await ada.say(`second, @${bob.name}`);
+    await ada.say(`second, @${bob.name}.`);
     const line = bob.page.getByRole("button", { name: /2 unread, mentions you/ });
+    await line.waitFor();
+    await bob.page.waitForFunction(() => document.title === "(2) Chat");
+    await ada.see("second"); // and the server has it
+    await bob.page.reload();
     await line.waitFor();
     await bob.page.waitForFunction(() => document.title === "(2) Chat");
     await line.click();
@@ -78,7 +81,6 @@ withBrowser("two people", (world) => {
     await bob.page.getByRole("button", { name: "Start writing" }).click();
     await bob.page.getByRole("heading", { level: 1, name: ada.name }).waitFor();
     await bob.say("Only for you");
-    await ada.lookAgain();
     await ada.page.getByRole("button", { name: new RegExp(`${bob.name}.*1 unread`) }).click();
     await ada.see("Only for you");
 
@@ -87,25 +89,50 @@ withBrowser("two people", (world) => {
     await bob.page.getByRole("heading", { name: "Sign in" }).waitFor();
   });
 
-  test("moderate: invite, ban, and the banned one is out at once", async () => {
+  test("moderate: invite, remove, ban, and who is out is out at once", async () => {
     const [owner, guest] = [await world.account("Owner"), await world.account("Guest")];
     const room = await owner.createRoom(world.name("closed"), "private");
     const [ada, bob] = [await world.person(owner), await world.person(guest)];
+    const bobs = bob.page.getByRole("button", { name: new RegExp(room.name) });
     await ada.openRoom(room.id);
-    await ada.page.getByLabel("Invite by name").fill(bob.name);
-    await ada.page.getByRole("button", { name: "Invite" }).click();
-    await ada.page.getByText(`${bob.name} is in.`).waitFor();
-    await bob.lookAgain();
-    await bob.page.getByRole("button", { name: new RegExp(room.name) }).click();
+    const invite = async () => {
+      await ada.page.getByLabel("Invite by name").fill(bob.name);
+      await ada.page.getByRole("button", { name: "Invite" }).click();
+      await ada.page.getByText(`${bob.name} is in.`).waitFor();
+    };
+    const choose = async (action: string) => {
+      await ada.page.getByRole("button", { name: `What to do about ${bob.name}` }).click();
+      await ada.page.getByRole("menuitem", { name: action }).click();
+    };
+    await bob.page.getByText("You are in no room yet.").waitFor();
+    await invite();
+    await bobs.waitFor(); // nobody had to look again
+    await choose("Remove from the room");
+    await bobs.waitFor({ state: "detached" });
+    await invite();
+    await bobs.click();
     await ada.say("secret");
     await bob.see("secret");
-    await ada.page.getByRole("heading", { name: "Online 2" }).waitFor(); // Bob's line has found its place
-    await ada.page.getByRole("button", { name: `What to do about ${bob.name}` }).click();
-    await ada.page.getByRole("menuitem", { name: "Ban from the room" }).click();
+    await choose("Ban from the room");
     await ada.page.getByRole("dialog").getByRole("button", { name: "Ban" }).click();
     await bob.page.getByRole("heading", { name: "This room is not here" }).waitFor();
     expect(await bob.page.getByText("secret").count()).toBe(0);
     await ada.page.getByRole("heading", { name: /Banned/ }).waitFor();
+  });
+
+  test("keep the menu of a member who goes and comes meanwhile", async () => {
+    const { ada, bob, room } = await world.two();
+    await ada.page.getByRole("heading", { name: "Online 2" }).waitFor();
+    await ada.page.getByRole("button", { name: `What to do about ${bob.name}` }).click();
+    const action = ada.page.getByRole("menuitem", { name: "Make moderator" });
+    await action.waitFor();
+    await bob.page.goto("about:blank");
+    await ada.page.getByRole("heading", { name: "Offline 1" }).waitFor();
+    await bob.page.goto(`${world.node.url}/#/room/${room}`);
+    await ada.page.getByRole("heading", { name: "Online 2" }).waitFor();
+    await action.click();
+    await ada.page.getByText("Moderator", { exact: true }).waitFor();
+    await bob.page.getByRole("complementary").getByText("Moderator", { exact: true }).waitFor();
   });
 
   test("complete a mention with the keyboard, and write in several lines", async () => {
@@ -120,6 +147,25 @@ withBrowser("two people", (world) => {
     await bob.see("second line");
     expect(await bob.message("second line").locator(".mention-mine").textContent()).toBe(`@${bob.name}`);
     expect(await bob.message("second line").locator("br").count()).toBe(1);
+  });
+
+  test("mention somebody whose name has two words", async () => {
+    const [first, second] = [await world.account("Ada"), await world.account("Mary Ann")];
+    const room = await first.createRoom(world.name("names"), "public");
+    await second.join(room.id);
+    const [ada, mary] = [await world.person(first), await world.person(second)];
+    await ada.openRoom(room.id);
+    await ada.composer.pressSequentially("Dear @mary");
+    await ada.page.getByRole("option", { name: `@${mary.name}` }).waitFor();
+    await ada.composer.press("Enter");
+    expect(await ada.composer.inputValue()).toBe(`Dear @[${mary.name}] `);
+    await ada.composer.press("Enter");
+    const line = mary.page.getByRole("button", { name: /1 unread, mentions you/ });
+    await line.waitFor();
+    await mary.page.reload();
+    await line.click();
+    await mary.see("Dear");
+    expect(await mary.message("Dear").locator(".mention-mine").textContent()).toBe(`@${mary.name}`);
   });
 
   async function signUp(name: string) {

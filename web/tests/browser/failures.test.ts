@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
 import { withBrowser } from "./world.ts";
 
+/** How long somebody is without a network: a minute, or what is enough to see the same in less time. */
+const OFFLINE_MS = Number(process.env.OFFLINE_SECONDS ?? 6) * 1000;
+
 withBrowser("when something breaks", (world) => {
   test("a node that is killed and comes back loses nothing and doubles nothing", async () => {
     const { ada, bob } = await world.two();
@@ -31,11 +34,17 @@ withBrowser("when something breaks", (world) => {
     await bob.see("and on it goes");
   });
 
-  test("what is written without a network is sent later, in order, also after a reload", async () => {
+  test("what is written without a network is sent later, in order, also after a reload", {
+    timeout: 60_000 + 2 * OFFLINE_MS,
+  }, async () => {
     const { ada, bob, room } = await world.two();
     await ada.context.setOffline(true);
     await ada.page.getByText("You are offline").waitFor();
-    for (const text of ["offline 1", "offline 2", "offline 3"]) await ada.say(text);
+    for (const text of ["offline 1", "offline 2", "offline 3"]) {
+      await ada.say(text);
+      await ada.page.waitForTimeout(OFFLINE_MS / 3);
+    }
+    expect(await ada.message("offline 3").getByText("sending…").isVisible()).toBe(true);
     await bob.say("meanwhile");
     await bob.see("meanwhile");
     expect(await bob.page.getByText("offline 1").count()).toBe(0);

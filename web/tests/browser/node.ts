@@ -1,6 +1,6 @@
 /** A real node: `chat-gateway serve` as a child process, with a data directory of its own. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -72,6 +72,14 @@ export class Node {
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGKILL");
     await gone;
+  }
+
+  /** Makes somebody an administrator, which is done while the node is down. */
+  async promote(name: string): Promise<void> {
+    await this.kill();
+    const args = ["-m", "chat.cli", "user", "promote", name, "--data-dir", this.dataDirectory];
+    execFileSync(PYTHON, args, { cwd: this.directory, env: environment() });
+    await this.start();
   }
 
   async remove(): Promise<void> {

@@ -1,15 +1,12 @@
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import type { AxeResults } from "axe-core";
-import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
+import { violations } from "./axe.ts";
 import { withBrowser } from "./world.ts";
 
 const CORPUS: string[] = JSON.parse(
   readFileSync(join(import.meta.dirname, "../../app/tests/xss.json"), "utf8"),
 );
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 withBrowser("the page", (world) => {
   test("shows what attackers write as text, in messages, names and titles", async () => {
@@ -99,14 +96,4 @@ withBrowser("the page", (world) => {
     await ada.page.getByRole("button", { name: "Back to rooms" }).tap();
     await ada.page.getByRole("button", { name: room.name }).waitFor();
   });
-
-  async function violations(page: Page): Promise<string[]> {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() =>
-      (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
-    );
-    return violations.flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`),
-    );
-  }
 });

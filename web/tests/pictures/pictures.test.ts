@@ -15,6 +15,7 @@ test("the pictures of the manual", async () => {
   try {
     await node.start();
     const [ada, bob, cleo] = await Promise.all(["Ada", "Bob", "Cleo"].map((name) => node.user(name)));
+    await node.promote("Ada");
     if (!ada?.user || !bob?.user || !cleo?.user) throw new Error("nobody is there");
     const garden = await ada.createRoom("garden", "public");
     const lounge = await bob.createRoom("lounge", "public");
@@ -72,9 +73,24 @@ test("the pictures of the manual", async () => {
     await first.page.getByRole("button", { name: "Add a room" }).first().click();
     await first.page.waitForTimeout(500);
     await first.page.screenshot({ path: join(PICTURES, "add-room.png") });
+    await first.page.keyboard.press("Escape");
+    await drawOperation(first, second, garden.id);
     for (const person of people) for (const problem of person.problems) console.log(person.name, problem);
   } finally {
     await browser.close();
     await node.remove();
   }
 });
+
+/** The operator's page, with a minute of talk on its charts. */
+async function drawOperation(admin: Person, speaker: Person, room: string): Promise<void> {
+  await speaker.openRoom(room);
+  await admin.page.goto(`${admin.node.url}/admin`);
+  await admin.page.getByRole("img", { name: /^Connections/ }).waitFor();
+  for (let second = 0; second < 60; second++) {
+    const lines = Math.round(3 + 2 * Math.sin(second / 8));
+    for (let n = 0; n < lines; n++) await speaker.say(`Row ${second + 1}, plant ${n + 1}.`);
+    await admin.page.waitForTimeout(800);
+  }
+  await admin.page.screenshot({ path: join(PICTURES, "operation.png") });
+}

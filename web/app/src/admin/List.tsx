@@ -1,5 +1,6 @@
 import { type ReactNode, useId } from "react";
 import { Button, Field, Problem, Spinner } from "../ui/controls.tsx";
+import { TableScroller } from "./TableScroller.tsx";
 import type { Pages } from "./usePages.ts";
 
 interface Props<T> {
@@ -30,7 +31,7 @@ export function List<T>({ title, pages, search, onSearch, columns, draw }: Props
       {!items && !problem && <Spinner label={`Loading ${title.toLowerCase()}`} />}
       {items?.length === 0 && <p className="panel-none">{search ? "No such name." : "None yet."}</p>}
       {items && items.length > 0 && (
-        <div className="table-scroller">
+        <TableScroller label={`${title} found`}>
           <table>
             <thead>
               <tr>
@@ -46,7 +47,7 @@ export function List<T>({ title, pages, search, onSearch, columns, draw }: Props
             </thead>
             <tbody>{items.map(draw)}</tbody>
           </table>
-        </div>
+        </TableScroller>
       )}
       {more && <Button onClick={loadMore}>Show more</Button>}
     </section>

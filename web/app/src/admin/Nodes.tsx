@@ -1,5 +1,6 @@
 import { number } from "../format.ts";
 import type { NodeInfo } from "./api.ts";
+import { TableScroller } from "./TableScroller.tsx";
 
 /** The nodes of the cluster, as the node that answers knows them. */
 export function Nodes({ nodes, answering }: { nodes: readonly NodeInfo[]; answering: string }) {
@@ -9,7 +10,7 @@ export function Nodes({ nodes, answering }: { nodes: readonly NodeInfo[]; answer
       <h2 id="admin-nodes">
         Nodes <span>{number(nodes.length)}</span>
       </h2>
-      <div className="table-scroller">
+      <TableScroller label="Nodes of the cluster">
         <table>
           <thead>
             <tr>
@@ -37,7 +38,7 @@ export function Nodes({ nodes, answering }: { nodes: readonly NodeInfo[]; answer
             ))}
           </tbody>
         </table>
-      </div>
+      </TableScroller>
     </section>
   );
 }

@@ -48,7 +48,7 @@ function Actions(props: {
   const { member, api, room, attempt } = props;
   const { id, name } = member.user;
   if (member.role === "banned") {
-    const lift = () => void attempt(api.setRole(room, id, "member"));
+    const lift = () => void attempt(api.remove(room, id));
     return (
       <Button aria-label={`Lift the ban of ${name}`} onClick={lift}>
         Lift the ban
@@ -57,14 +57,10 @@ function Actions(props: {
   }
   return (
     <>
-      <Button aria-label={`Remove ${name}`} onClick={() => void attempt(api.kick(room, id))}>
+      <Button aria-label={`Remove ${name}`} onClick={() => void attempt(api.remove(room, id))}>
         Remove
       </Button>
-      <Button
-        look="danger"
-        aria-label={`Ban ${name}`}
-        onClick={() => void attempt(api.setRole(room, id, "banned"))}
-      >
+      <Button look="danger" aria-label={`Ban ${name}`} onClick={() => void attempt(api.ban(room, id))}>
         Ban
       </Button>
     </>

@@ -13,7 +13,7 @@ export function Users({ api, self }: { api: AdminApi; self: string }) {
   const read = useCallback((after?: string) => api.users(search.trim(), after), [api, search]);
   const pages = usePages(read, (user) => user.id);
   const itemsFor = (user: UserLine): MenuItem[] => {
-    const close = { label: "Close connections", onSelect: () => pages.attempt(api.act(user.id, "close")) };
+    const close = { label: "End all sessions", onSelect: () => pages.attempt(api.act(user.id, "close")) };
     if (user.banned)
       return [{ label: "Lift the ban", onSelect: () => pages.attempt(api.act(user.id, "unban")) }];
     const ban = { label: "Ban the account", danger: true, onSelect: () => setBanning(user) };

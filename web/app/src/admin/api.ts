@@ -86,17 +86,18 @@ export class AdminApi {
     return this.#page("members", `/api/admin/rooms/${room}/members`, { after });
   }
 
-  /** `close` ends the user's connections; the user may come back at once. */
+  /** `close` ends all of the user's sessions; the user may sign in again at once. */
   async act(user: UserId, action: "ban" | "unban" | "close"): Promise<void> {
     await this.#api.request("POST", `/api/admin/users/${user}/${action}`, {});
   }
 
-  async kick(room: RoomId, user: UserId): Promise<void> {
+  /** Removes a member, or lifts a ban. */
+  async remove(room: RoomId, user: UserId): Promise<void> {
     await this.#api.request("DELETE", `/api/admin/rooms/${room}/members/${user}`);
   }
 
-  async setRole(room: RoomId, user: UserId, role: "banned" | "member"): Promise<void> {
-    await this.#api.request("PUT", `/api/admin/rooms/${room}/members/${user}`, { role });
+  async ban(room: RoomId, user: UserId): Promise<void> {
+    await this.#api.request("PUT", `/api/admin/rooms/${room}/members/${user}`, { role: "banned" });
   }
 
   async #page<T>(field: string, path: string, query: Record<string, string | undefined>): Promise<Page<T>> {

@@ -1,4 +1,4 @@
-import { known, type People, type Room } from "chat-gateway-client";
+import { known, mentionOf, type People, type Room } from "chat-gateway-client";
 import { type KeyboardEvent, type Ref, useEffect, useId, useImperativeHandle, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import { useClient } from "../context.ts";
@@ -57,7 +57,7 @@ export function Composer({ ref, room, people, onSent, onEditLast }: Props) {
     field.current?.focus();
   };
   const complete = ({ start, users }: Completion, index: number) => {
-    const inserted = `@${users[index]?.name} `;
+    const inserted = `${mentionOf(users[index]?.name ?? "")} `;
     const at = start + inserted.length;
     // At once: what is typed next must find the caret in its place.
     flushSync(() => change(text.slice(0, start) + inserted + text.slice(caret), at));

@@ -1,12 +1,12 @@
-import type { Member, Role, Room, RoomId, RoomState } from "chat-gateway-client";
-import { type FormEvent, useEffect, useMemo, useState } from "react";
+import type { Member, Role, Room, RoomId, RoomState, UserId } from "chat-gateway-client";
+import { type FormEvent, useCallback, useEffect, useMemo, useState } from "react";
 import { useClient } from "../context.ts";
 import { number } from "../format.ts";
 import { explain } from "../SignIn.tsx";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Button, Field, IconButton, Problem, Spinner } from "../ui/controls.tsx";
 import { Confirm } from "../ui/Dialog.tsx";
-import { Menu, type MenuItem } from "../ui/Menu.tsx";
+import { MenuButton, type MenuItem, MenuList } from "../ui/Menu.tsx";
 
 interface Props {
   room: Room;
@@ -23,10 +23,21 @@ const ROLE_NAMES: Record<Member["role"], string> = {
   banned: "Banned",
 };
 
+/** The member whose menu is open, and where its button was. */
+interface Open {
+  id: UserId;
+  at: DOMRect;
+}
+
 /** Who is in the room, who is here now, and what one may do about them. */
 export function Members({ room, state, onClose, onOpen }: Props) {
+  const client = useClient();
+  const { api } = client;
   const { members, present, online } = state.people;
   const [problem, setProblem] = useState<string>();
+  const [open, setOpen] = useState<Open>();
+  const [banning, setBanning] = useState<Member>();
+  const closeMenu = useCallback(() => setOpen(undefined), []);
   useEffect(() => {
     room.loadMembers().catch((error) => setProblem(explain(error)));
   }, [room]);
@@ -40,7 +51,24 @@ export function Members({ room, state, onClose, onOpen }: Props) {
       setProblem(explain(error));
     }
   };
-  const lines = { room, state, onOpen, attempt };
+  const write = async (member: Member) => {
+    const direct = await api.direct(member.id);
+    await client.refreshRooms();
+    onOpen(direct.id);
+  };
+  const setRole = (member: Member, role: Role | "banned") =>
+    void attempt(api.setRole(room.id, member.id, role));
+  const itemsOf = (member: Member): MenuItem[] =>
+    member.id === client.user.id
+      ? []
+      : itemsFor(member, state, {
+          write: () => void attempt(write(member)),
+          setRole: (role) => setRole(member, role),
+          remove: () => void attempt(api.removeMember(room.id, member.id)),
+          ban: () => setBanning(member),
+        });
+  const acted = open && members?.find(({ id }) => id === open.id);
+  const lines = { self: client.user.id, itemsOf, open: open?.id, onMenu: setOpen };
   return (
     <aside className="members" aria-label="Members">
       <header>
@@ -63,16 +91,33 @@ export function Members({ room, state, onClose, onOpen }: Props) {
         <Group title="Offline" members={away} isPresent={false} {...lines} />
         <Group title="Banned" members={banned} isPresent={false} {...lines} />
       </div>
+      {open && acted && (
+        <MenuList label={menuLabel(acted)} items={itemsOf(acted)} at={open.at} onClose={closeMenu} />
+      )}
+      {banning && (
+        <Confirm
+          title={`Ban ${banning.name}?`}
+          action="Ban"
+          onClose={() => setBanning(undefined)}
+          onConfirm={() => {
+            setBanning(undefined);
+            setRole(banning, "banned");
+          }}
+        >
+          They leave the room at once and cannot come back until the ban is lifted.
+        </Confirm>
+      )}
     </aside>
   );
 }
 
 interface LineProps {
-  room: Room;
-  state: RoomState;
+  self: UserId;
   isPresent: boolean;
-  onOpen: (room: RoomId) => void;
-  attempt: (request: Promise<void>) => Promise<void>;
+  itemsOf: (member: Member) => MenuItem[];
+  /** Whose menu is open. It is not in the line, which comes and goes with the member. */
+  open: UserId | undefined;
+  onMenu: (open: Open) => void;
 }
 
 function Group({ title, members, ...rest }: LineProps & { title: string; members: Member[] }) {
@@ -91,52 +136,32 @@ function Group({ title, members, ...rest }: LineProps & { title: string; members
   );
 }
 
-function MemberLine({ member, room, state, isPresent, onOpen, attempt }: LineProps & { member: Member }) {
-  const client = useClient();
-  const [isBanning, setBanning] = useState(false);
-  const isSelf = member.id === client.user.id;
-  const { api } = client;
-  const write = async () => {
-    const direct = await api.direct(member.id);
-    await client.refreshRooms();
-    onOpen(direct.id);
-  };
-  const setRole = (role: Role | "banned") => attempt(api.setRole(room.id, member.id, role));
-  const remove = () => attempt(api.removeMember(room.id, member.id));
-  const items = isSelf
-    ? []
-    : itemsFor(member, state, {
-        write: () => attempt(write()),
-        setRole,
-        remove,
-        ban: () => setBanning(true),
-      });
+function MemberLine({ member, self, isPresent, itemsOf, open, onMenu }: LineProps & { member: Member }) {
   return (
     <li className="member">
       <Avatar name={member.name} small present={member.role === "banned" ? undefined : isPresent} />
       <span className="member-name">
         {member.name}
-        {isSelf && <span className="member-self"> (you)</span>}
+        {member.id === self && <span className="member-self"> (you)</span>}
       </span>
       {ROLE_NAMES[member.role] && member.role !== "banned" && (
         <span className="role">{ROLE_NAMES[member.role]}</span>
       )}
-      {items.length > 0 && <Menu label={`What to do about ${member.name}`} items={items} />}
-      {isBanning && (
-        <Confirm
-          title={`Ban ${member.name}?`}
-          action="Ban"
-          onClose={() => setBanning(false)}
-          onConfirm={() => {
-            setBanning(false);
-            void setRole("banned");
-          }}
-        >
-          They leave the room at once and cannot come back until the ban is lifted.
-        </Confirm>
+      {itemsOf(member).length > 0 && (
+        <span className="menu">
+          <MenuButton
+            label={menuLabel(member)}
+            isOpen={open === member.id}
+            onOpen={(at) => onMenu({ id: member.id, at })}
+          />
+        </span>
       )}
     </li>
   );
+}
+
+function menuLabel(member: Member): string {
+  return `What to do about ${member.name}`;
 }
 
 interface Actions {

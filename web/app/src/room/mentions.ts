@@ -1,4 +1,4 @@
-import type { User } from "chat-gateway-client";
+import { mentionOf, type User } from "chat-gateway-client";
 
 export interface Completion {
   /** Where the `@` is. */
@@ -8,8 +8,6 @@ export interface Completion {
 }
 
 const TYPED = /(?:^|[^\p{L}\p{N}_@])@([\p{L}\p{N}_.-]{0,32})$/u;
-/** Names that the server recognises as a mention. */
-const MENTIONABLE = /^[\p{L}\p{N}_.-]{1,32}$/u;
 const MOST = 6;
 
 /** Who may be meant by the `@…` before the caret. */
@@ -23,11 +21,9 @@ export function completionsFor(
   if (typed === undefined) return undefined;
   const wanted = typed.toLocaleLowerCase();
   const users = people
-    .filter(
-      ({ id, name }) => id !== self && MENTIONABLE.test(name) && name.toLocaleLowerCase().startsWith(wanted),
-    )
+    .filter(({ id, name }) => id !== self && mentionOf(name) && name.toLocaleLowerCase().startsWith(wanted))
     .sort((a, b) => a.name.localeCompare(b.name))
     .slice(0, MOST);
-  const isDone = users.length === 1 && users[0]?.name.toLocaleLowerCase() === wanted && typed !== "";
+  const isDone = users.some(({ name }) => name.toLocaleLowerCase() === wanted);
   return users.length > 0 && !isDone ? { start: caret - typed.length - 1, users } : undefined;
 }

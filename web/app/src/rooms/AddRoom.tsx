@@ -1,5 +1,5 @@
 import { Refused, type RoomId, type RoomInfo } from "chat-gateway-client";
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, useCallback, useEffect, useState } from "react";
 import { useClient } from "../context.ts";
 import { useStore } from "../hooks.ts";
 import { explain } from "../SignIn.tsx";
@@ -61,11 +61,20 @@ function JoinRoom({ onOpened }: { onOpened: Opened }) {
   const { api } = client;
   const { rooms: mine } = useStore(client);
   const [rooms, setRooms] = useState<RoomInfo[]>();
+  const [hasMore, setMore] = useState(false);
   const [filter, setFilter] = useState("");
   const [run, isBusy, problem] = useRequest();
+  const load = useCallback(
+    async (known: RoomInfo[]) => {
+      const page = await api.publicRooms(known.at(-1)?.id);
+      setRooms([...known, ...page.rooms]);
+      setMore(page.more);
+    },
+    [api],
+  );
   useEffect(() => {
-    api.publicRooms().then(setRooms, () => setRooms([]));
-  }, [api]);
+    load([]).catch(() => setRooms([]));
+  }, [load]);
   if (!rooms) return <Spinner label="Loading rooms" />;
   const wanted = filter.trim().toLocaleLowerCase();
   const shown = rooms.filter(({ name }) => name.toLocaleLowerCase().includes(wanted));
@@ -99,6 +108,11 @@ function JoinRoom({ onOpened }: { onOpened: Opened }) {
           </li>
         ))}
       </ul>
+      {hasMore && (
+        <Button disabled={isBusy} onClick={() => run(() => load(rooms))}>
+          Show more rooms
+        </Button>
+      )}
     </>
   );
 }

@@ -9,7 +9,7 @@ import { Confirm } from "../ui/Dialog.tsx";
 import { Icon } from "../ui/Icon.tsx";
 import { Menu } from "../ui/Menu.tsx";
 import { ThemeButton } from "../ui/ThemeButton.tsx";
-import { isMentioned, unreadOf } from "./unread.ts";
+import { unreadOf } from "./unread.ts";
 
 interface Props {
   current: RoomId | undefined;
@@ -76,7 +76,7 @@ function RoomLine({
   const { user } = useClient();
   const state = useStore(room);
   const unread = unreadOf(state);
-  const mentioned = useMemo(() => unread > 0 && isMentioned(state, user), [state, unread, user]);
+  const mentions = unread > 0 ? state.mentions.length : 0;
   const others = state.people.present ? state.people.online - (state.people.present.has(user.id) ? 1 : 0) : 0;
   return (
     <li>
@@ -94,13 +94,14 @@ function RoomLine({
         )}
         <span className="room-title">{state.title}</span>
         {unread > 0 && (
-          <span className="badge" data-mention={mentioned || state.kind === "direct"}>
+          <span className="badge" data-mention={mentions > 0 || state.kind === "direct"}>
             <span aria-hidden="true">
-              {mentioned && "@ "}
+              {mentions > 0 && (mentions > 1 ? `@${number(mentions)} · ` : "@ ")}
               {unread > 999 ? "999+" : number(unread)}
             </span>
             <span className="visually-hidden">
-              , {number(unread)} unread{mentioned && ", mentions you"}
+              , {number(unread)} unread
+              {mentions > 0 && (mentions > 1 ? `, ${number(mentions)} mention you` : ", mentions you")}
             </span>
           </span>
         )}

@@ -1,20 +1,11 @@
-/** What is unread, and what of that is for the reader by name. */
+/** What is unread. */
 
-import type { Room, RoomState, User } from "chat-gateway-client";
+import type { Room, RoomState } from "chat-gateway-client";
 import { useCallback, useRef, useSyncExternalStore } from "react";
-import { mentions } from "../text/markdown.ts";
 
 /** Unread messages of a room. */
 export function unreadOf({ timeline, readSeq }: RoomState): number {
   return Math.max(0, timeline.top - readSeq);
-}
-
-/** Whether an unread message that is here mentions the reader. */
-export function isMentioned({ timeline, readSeq }: RoomState, self: User): boolean {
-  const name = self.name.toLowerCase();
-  return timeline.messages.some(
-    ({ seq, user, body }) => seq > readSeq && user !== self.id && mentions(body.text ?? "").includes(name),
-  );
 }
 
 /** The sum over all rooms, up to date. */

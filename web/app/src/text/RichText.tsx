@@ -1,3 +1,4 @@
+import { foldName } from "chat-gateway-client";
 import { Fragment, memo, type ReactNode } from "react";
 import { type Block, type Inline, parse } from "./markdown.ts";
 
@@ -56,7 +57,7 @@ function drawPart(part: Inline, index: number, self: string): ReactNode {
     case "code":
       return <code key={index}>{part.text}</code>;
     case "mention": {
-      const mine = part.name.toLowerCase() === self.toLowerCase();
+      const mine = foldName(part.name) === foldName(self);
       return (
         <span key={index} className={mine ? "mention mention-mine" : "mention"}>
           @{part.name}

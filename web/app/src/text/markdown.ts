@@ -31,7 +31,7 @@ const PAIRS = [
 ] as const;
 const URL_START = /https?:\/\//iy;
 const URL_REST = /[^\s<>"'`]+/y;
-const MENTION = /@([\p{L}\p{N}_.-]{1,32})/uy;
+const MENTION = /@(?:\[([^[\]\n]{1,32})\]|([\p{L}\p{N}_.-]{1,32}))/uy;
 const WORD = /[\p{L}\p{N}_@]/u;
 const PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
 
@@ -47,22 +47,6 @@ export function parse(text: string): Block[] {
   return blocks;
 }
 
-/** The names that a text mentions, in lower case. */
-export function mentions(text: string): string[] {
-  if (!text.includes("@")) return [];
-  const names: string[] = [];
-  const collect = (parts: Inline[]): void => {
-    for (const part of parts) {
-      if (typeof part === "string") continue;
-      if (part.type === "mention") names.push(part.name.toLowerCase());
-      else if ("children" in part) collect(part.children);
-    }
-  };
-  for (const block of parse(text))
-    if (block.type !== "code") for (const line of linesOf(block)) collect(line);
-  return names;
-}
-
 /** An address that may be followed, or undefined. */
 export function safeHref(address: string): string | undefined {
   try {
@@ -71,10 +55,6 @@ export function safeHref(address: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function linesOf(block: Exclude<Block, { type: "code" }>): Inline[][] {
-  return block.type === "list" ? block.items : block.lines;
 }
 
 function readBlock(lines: string[], start: number): [Block | undefined, number] {
@@ -204,8 +184,12 @@ class Scanner {
 
   #readMention(): boolean {
     MENTION.lastIndex = this.#at;
-    const name = this.#followsWord() ? undefined : MENTION.exec(this.#text)?.[1]?.replace(/[.-]+$/, "");
-    return name ? this.#put({ type: "mention", name }, this.#at + 1 + name.length) : false;
+    const found = this.#followsWord() ? null : MENTION.exec(this.#text);
+    if (!found) return false;
+    const [written, whole] = found;
+    const name = whole?.trim() || withoutEnd(written.slice(1));
+    if (!name || name.startsWith("[")) return false;
+    return this.#put({ type: "mention", name }, this.#at + (whole ? written.length : 1 + name.length));
   }
 
   #followsWord(): boolean {
@@ -229,6 +213,11 @@ class Scanner {
   #flush(end: number): void {
     if (end > this.#plainFrom) this.#parts.push(this.#text.slice(this.#plainFrom, end));
   }
+}
+
+/** The name without what ends the sentence that it stands in. */
+function withoutEnd(name: string): string {
+  return name.replace(/[.-]+$/, "");
 }
 
 /** What follows an address in a sentence is not part of it; a bracket that was opened in it is. */

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useId, useRef, useState } from "react";
+import { type KeyboardEvent, type MouseEvent, useCallback, useEffect, useRef, useState } from "react";
 import { IconButton } from "./controls.tsx";
 import type { IconName } from "./Icon.tsx";
 
@@ -8,7 +8,7 @@ export interface MenuItem {
   onSelect: () => void;
 }
 
-interface Props {
+interface MenuProps {
   icon?: IconName;
   label: string;
   items: readonly MenuItem[];
@@ -17,63 +17,90 @@ interface Props {
 const WIDTH = 208;
 const ITEM_HEIGHT = 40;
 
-/** A button that opens a list of actions, above everything else on the page. */
-export function Menu({ icon = "more", label, items }: Props) {
-  const id = useId();
-  const list = useRef<HTMLDivElement>(null);
-  const button = useRef<HTMLSpanElement>(null);
-  const [isOpen, setOpen] = useState(false);
+/** A button that opens a list of actions. */
+export function Menu({ icon = "more", label, items }: MenuProps) {
+  const [at, setAt] = useState<DOMRect>();
+  const close = useCallback(() => setAt(undefined), []);
+  return (
+    <span className="menu">
+      <MenuButton icon={icon} label={label} isOpen={at !== undefined} onOpen={setAt} />
+      {at && <MenuList label={label} items={items} at={at} onClose={close} />}
+    </span>
+  );
+}
 
-  const open = () => {
-    const at = button.current?.getBoundingClientRect();
+/** The button alone, where the list must outlive it: a line that moves would take an open list with it. */
+export function MenuButton(props: {
+  icon?: IconName;
+  label: string;
+  isOpen: boolean;
+  onOpen: (at: DOMRect) => void;
+}) {
+  const open = (event: MouseEvent<HTMLButtonElement>) =>
+    props.onOpen(event.currentTarget.getBoundingClientRect());
+  return (
+    <IconButton
+      icon={props.icon ?? "more"}
+      label={props.label}
+      aria-haspopup="menu"
+      aria-expanded={props.isOpen}
+      onClick={open}
+    />
+  );
+}
+
+/** An open list of actions beside `at`, above everything else on the page. */
+export function MenuList(props: {
+  label: string;
+  items: readonly MenuItem[];
+  at: DOMRect;
+  /** Must stay the same function. */
+  onClose: () => void;
+}) {
+  const { label, items, at, onClose } = props;
+  const list = useRef<HTMLDivElement>(null);
+  const isShown = useRef(false);
+  const count = items.length;
+  useEffect(() => {
     const popover = list.current;
-    if (!at || !popover) return;
-    popover.showPopover();
+    if (!popover) return;
+    if (!isShown.current) {
+      isShown.current = true;
+      popover.showPopover();
+      popover.querySelector("button")?.focus();
+    }
     const below = at.bottom + 4;
-    const height = items.length * ITEM_HEIGHT + 16;
+    const height = count * ITEM_HEIGHT + 16;
     popover.style.left = `${Math.max(8, Math.min(at.right - WIDTH, innerWidth - WIDTH - 8))}px`;
     popover.style.top = `${below + height > innerHeight ? Math.max(8, at.top - height) : below}px`;
-    popover.querySelector("button")?.focus();
-  };
-
+  }, [at, count]);
   return (
-    <span ref={button} className="menu">
-      <IconButton
-        icon={icon}
-        label={label}
-        aria-haspopup="menu"
-        aria-expanded={isOpen}
-        aria-controls={id}
-        onClick={open}
-      />
-      <div
-        ref={list}
-        id={id}
-        popover="auto"
-        role="menu"
-        tabIndex={-1}
-        aria-label={label}
-        className="menu-list"
-        onToggle={(event) => setOpen(event.newState === "open")}
-        onKeyDown={moveFocus}
-      >
-        {items.map((item) => (
-          <button
-            key={item.label}
-            type="button"
-            role="menuitem"
-            tabIndex={-1}
-            className={item.danger ? "menu-item menu-item-danger" : "menu-item"}
-            onClick={() => {
-              list.current?.hidePopover();
-              item.onSelect();
-            }}
-          >
-            {item.label}
-          </button>
-        ))}
-      </div>
-    </span>
+    <div
+      ref={list}
+      popover="auto"
+      role="menu"
+      tabIndex={-1}
+      aria-label={label}
+      className="menu-list"
+      onToggle={(event) => event.newState === "closed" && onClose()}
+      onKeyDown={moveFocus}
+    >
+      {items.map((item) => (
+        <button
+          key={item.label}
+          type="button"
+          role="menuitem"
+          tabIndex={-1}
+          className={item.danger ? "menu-item menu-item-danger" : "menu-item"}
+          onClick={() => {
+            list.current?.hidePopover();
+            item.onSelect();
+          }}
+        >
+          {item.label}
+        </button>
+      ))}
+    </div>
   );
 }
 

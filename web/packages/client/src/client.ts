@@ -41,10 +41,13 @@ export interface ClientOptions {
   socket?: SocketClass;
 }
 
-/** Rooms that a connection keeps open; those beyond are looked at when they are opened. */
-const MAX_JOINED = 150;
-/** Nobody tells a user of a room that they were put into, so the list is read now and then. */
-const LIST_EVERY_MS = 20_000;
+/** Rooms that are kept open; of those beyond, one that is looked at is opened, and the list counts the others. */
+const MAX_KEPT = 150;
+/** The server tells of changes; what it told may have been lost. */
+const LIST_EVERY_MS = 300_000;
+/** The same, if some of the rooms are not open: nobody tells of their messages. */
+const UNKEPT_EVERY_MS = 60_000;
+const BURST_MS = 50;
 
 export class ChatClient extends Store<ClientState> {
   readonly user: User;
@@ -58,7 +61,10 @@ export class ChatClient extends Store<ClientState> {
   #running = false;
   #byePause: number | undefined;
   #wake: (() => void) | undefined;
-  #listTimer: ReturnType<typeof setInterval> | undefined;
+  #listTimer: ReturnType<typeof setTimeout> | undefined;
+  #burstTimer: ReturnType<typeof setTimeout> | undefined;
+  #listing: Promise<void> | undefined;
+  #listingAgain: Promise<void> | undefined;
 
   constructor(options: ClientOptions) {
     super({ status: { phase: "connecting" }, rooms: new Map(), listed: false });
@@ -68,7 +74,8 @@ export class ChatClient extends Store<ClientState> {
     this.user = options.api.user;
     this.outbox = new Outbox(options.storage ?? new MemoryStorage());
     const ask = (op: string, fields: WireMap) => this.#ask(op, fields);
-    this.#context = { user: this.user, api: this.api, outbox: this.outbox, ask };
+    const listAgain = () => this.#listSoon();
+    this.#context = { user: this.user, api: this.api, outbox: this.outbox, ask, listAgain };
   }
 
   /** What the server said of itself on the present or the last connection. */
@@ -83,7 +90,6 @@ export class ChatClient extends Store<ClientState> {
     globalThis.addEventListener?.("online", this.#networkChanged);
     globalThis.addEventListener?.("offline", this.#networkChanged);
     globalThis.addEventListener?.("focus", this.#lookedAt);
-    this.#listTimer = setInterval(() => void this.refreshRooms(), LIST_EVERY_MS);
     void this.outbox.restore(this.user.id);
     void this.refreshRooms();
     void this.#run();
@@ -96,7 +102,8 @@ export class ChatClient extends Store<ClientState> {
     globalThis.removeEventListener?.("online", this.#networkChanged);
     globalThis.removeEventListener?.("offline", this.#networkChanged);
     globalThis.removeEventListener?.("focus", this.#lookedAt);
-    clearInterval(this.#listTimer);
+    clearTimeout(this.#listTimer);
+    clearTimeout(this.#burstTimer);
     this.outbox.connected(undefined);
     this.#connection?.close();
     for (const room of this.state.rooms.values()) room.close();
@@ -116,8 +123,32 @@ export class ChatClient extends Store<ClientState> {
     this.#wake?.();
   }
 
-  /** Reads the list of rooms again, and opens those that are new. */
-  async refreshRooms(): Promise<void> {
+  /** Reads the list of rooms again, and opens those that are new. Calls that come together share one reading. */
+  refreshRooms(): Promise<void> {
+    if (!this.#listing) {
+      this.#listing = this.#readRooms().finally(() => {
+        this.#listing = undefined;
+      });
+      return this.#listing;
+    }
+    // An answer that is under way may be older than what the caller wants to see.
+    this.#listingAgain ??= this.#listing.then(() => {
+      this.#listingAgain = undefined;
+      return this.refreshRooms();
+    });
+    return this.#listingAgain;
+  }
+
+  /** Pushes come in bursts. */
+  #listSoon(): void {
+    this.#burstTimer ??= setTimeout(() => {
+      this.#burstTimer = undefined;
+      void this.refreshRooms();
+    }, BURST_MS);
+  }
+
+  async #readRooms(): Promise<void> {
+    clearTimeout(this.#listTimer);
     try {
       const summaries = await this.api.rooms();
       if (!this.#running) return;
@@ -130,10 +161,26 @@ export class ChatClient extends Store<ClientState> {
       }
       for (const [id, room] of known) if (!rooms.has(id)) room.close();
       this.update({ rooms, listed: true });
-      for (const [id, room] of rooms) if (!known.has(id)) this.#joinIfRoom(room);
+      this.#keepRooms();
     } catch (error) {
       if (error instanceof Refused && error.code === "unauthenticated") this.#endSession(error.message);
+    } finally {
+      if (this.#running) {
+        const every = this.state.rooms.size > MAX_KEPT ? UNKEPT_EVERY_MS : LIST_EVERY_MS;
+        this.#listTimer = setTimeout(() => void this.refreshRooms(), every);
+      }
     }
+  }
+
+  /** Direct rooms before the others: there somebody waits for this user. */
+  #keepRooms(): void {
+    if (this.state.status.phase !== "online") return;
+    const rooms = [...this.state.rooms.values()];
+    const direct = rooms.filter((room) => room.state.kind === "direct");
+    const shared = rooms.filter((room) => room.state.kind !== "direct");
+    [...direct, ...shared].forEach((room, index) => {
+      room.keep(index < MAX_KEPT);
+    });
   }
 
   async #run(): Promise<void> {
@@ -181,7 +228,7 @@ export class ChatClient extends Store<ClientState> {
   /** Rooms first, so that the list of what was missed is under way before what waits is sent. */
   #handleOnline(connection: Connection): void {
     this.#setStatus({ phase: "online" });
-    for (const room of this.state.rooms.values()) this.#joinIfRoom(room);
+    this.#keepRooms();
     void this.refreshRooms();
     this.outbox.connected(async ({ room, key, body }) =>
       parsePublished(await connection.ask("publish", { room, key, body })),
@@ -223,13 +270,8 @@ export class ChatClient extends Store<ClientState> {
       this.#byePause = push.reconnectAfterMs;
       return;
     }
-    this.state.rooms.get(push.room)?.handlePush(push);
-    if (push.push === "removed") void this.refreshRooms();
-  }
-
-  #joinIfRoom(room: Room): void {
-    const joined = [...this.state.rooms.keys()].indexOf(room.id) < MAX_JOINED;
-    if (this.state.status.phase === "online" && joined) void room.join();
+    if (push.push !== "room") this.state.rooms.get(push.room)?.handlePush(push);
+    if (push.push === "room" || push.push === "removed") this.#listSoon();
   }
 
   #ask(op: string, fields: WireMap): Promise<WireMap> {

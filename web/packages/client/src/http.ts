@@ -18,6 +18,8 @@ export interface RoomSummary extends RoomInfo {
   top_seq: number;
   read_seq: number;
   unread: number;
+  /** The positions of unread messages that mention the user. */
+  mentions: number[];
 }
 
 export interface Member {
@@ -84,9 +86,11 @@ export class HttpApi {
     return ((await this.request("GET", "/api/rooms")) as { rooms: RoomSummary[] }).rooms;
   }
 
-  async publicRooms(after?: RoomId): Promise<RoomInfo[]> {
+  /** Rooms that everybody may join, a page at a time, from the one after `after` on. */
+  async publicRooms(after?: RoomId): Promise<{ rooms: RoomInfo[]; more: boolean }> {
     const query = `?public=true&limit=${PAGE}${after ? `&after=${after}` : ""}`;
-    return ((await this.request("GET", `/api/rooms${query}`)) as { rooms: RoomInfo[] }).rooms;
+    const { rooms } = (await this.request("GET", `/api/rooms${query}`)) as { rooms: RoomInfo[] };
+    return { rooms, more: rooms.length === PAGE };
   }
 
   async createRoom(name: string, kind: "public" | "private"): Promise<RoomInfo> {

@@ -14,6 +14,7 @@ export {
   type RoomSummary,
 } from "./http.ts";
 export { json } from "./json.ts";
+export { foldName, mentionOf, mentionsIn } from "./mentions.ts";
 export { Outbox, type OutboxStorage, type Pending, type StoredMessage } from "./outbox.ts";
 export { known, type People } from "./people.ts";
 export type { Body, Message, Role, RoomId, User, UserId } from "./protocol.ts";

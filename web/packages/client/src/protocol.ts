@@ -55,6 +55,8 @@ export interface Published extends Position {
 }
 
 export interface Page {
+  /** The life of the history that it is of; servers of the first version did not say. */
+  epoch: string | undefined;
   messages: Message[];
   more: boolean;
 }
@@ -75,7 +77,14 @@ export type RoomPush =
   | { push: "member"; room: RoomId; user: UserId; role: Role | null }
   | { push: "removed"; room: RoomId; reason: string };
 
-export type Push = RoomPush | { push: "bye"; reason: string; reconnectAfterMs: number };
+/** The user's own list of rooms has changed; a role of null: this one is not in it any more. */
+export interface ListPush {
+  push: "room";
+  room: RoomId;
+  role: Role | null;
+}
+
+export type Push = RoomPush | ListPush | { push: "bye"; reason: string; reconnectAfterMs: number };
 
 /** A map as it is on the wire. */
 export type WireMap = Record<string, unknown>;
@@ -126,6 +135,8 @@ export function parsePush(map: WireMap): Push | undefined {
         user: text(map, "user"),
         role: map.role === null ? null : role(map.role),
       };
+    case "room":
+      return { push: "room", room, role: map.role === null ? null : role(map.role) };
     case "removed":
       return { push: "removed", room, reason: text(map, "reason") };
     default:
@@ -164,7 +175,11 @@ export function parsePublished(map: WireMap): Published {
 }
 
 export function parsePage(map: WireMap): Page {
-  return { messages: list(map.messages).map((item) => parseMessage(asMap(item))), more: map.more === true };
+  return {
+    epoch: typeof map.epoch === "string" ? map.epoch : undefined,
+    messages: list(map.messages).map((item) => parseMessage(asMap(item))),
+    more: map.more === true,
+  };
 }
 
 export function parseOnline(map: WireMap): Online {

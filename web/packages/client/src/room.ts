@@ -3,6 +3,7 @@
 import { fullJitter } from "./backoff.ts";
 import { ConnectionLost, Refused } from "./errors.ts";
 import type { HttpApi, RoomKind, RoomSummary } from "./http.ts";
+import { foldName, mentionsIn } from "./mentions.ts";
 import type { Outbox, Pending } from "./outbox.ts";
 import * as people from "./people.ts";
 import {
@@ -31,6 +32,8 @@ export interface RoomState {
   readonly people: people.People;
   /** Up to where the user has read, on any device. */
   readonly readSeq: number;
+  /** Unread messages that mention the user, by position. */
+  readonly mentions: readonly number[];
   /** Another number for another window: after a jump, or when the history began anew. */
   readonly window: number;
   /** The first page is there (or the room is empty). */
@@ -48,6 +51,8 @@ export interface RoomContext {
   api: HttpApi;
   outbox: Outbox;
   ask(op: string, fields: WireMap): Promise<WireMap>;
+  /** What only the list of rooms tells may have changed. */
+  listAgain(): void;
 }
 
 const PAGE = 100;
@@ -74,6 +79,7 @@ export class Room extends Store<RoomState> {
   #fetches = 0;
   #joined = false;
   #joining = false;
+  #isKept = false;
   #readers = 0;
   #staleFrom: number | undefined;
   #settling = false;
@@ -89,6 +95,7 @@ export class Room extends Store<RoomState> {
       timeline: timelines.emptyAt(undefined, summary.top_seq),
       people: people.NOBODY,
       readSeq: summary.read_seq,
+      mentions: summary.mentions ?? [],
       window: 0,
       ready: false,
       loading: undefined,
@@ -122,8 +129,16 @@ export class Room extends Store<RoomState> {
     this.#begin();
     return () => {
       this.#readers -= 1;
-      if (this.#readers === 0) this.#forget();
+      if (this.#readers > 0) return;
+      this.#forget();
+      this.#joinOrLeave();
     };
+  }
+
+  /** Whether it is to be open on the connection also while nobody looks. */
+  keep(isKept: boolean): void {
+    this.#isKept = isKept;
+    this.#joinOrLeave();
   }
 
   send(body: Body): Pending {
@@ -143,7 +158,7 @@ export class Room extends Store<RoomState> {
   /** Everything up to `seq` has been read. Told to the server now and then, and again after a reconnect. */
   markRead(seq: number): void {
     if (seq <= this.state.readSeq) return;
-    this.update({ readSeq: seq });
+    this.#raiseMark(seq);
     this.#readTimer ??= setTimeout(() => void this.#sendRead(), READ_EVERY_MS);
   }
 
@@ -180,12 +195,16 @@ export class Room extends Store<RoomState> {
   listed(summary: RoomSummary): void {
     const { kind, title, role } = summary;
     const readSeq = Math.max(this.state.readSeq, summary.read_seq);
+    // What was pushed behind the list's own end is not in it yet.
+    const later = this.state.mentions.filter((seq) => seq > summary.top_seq);
+    const mentions = [...new Set([...(summary.mentions ?? []), ...later])].filter((seq) => seq > readSeq);
     this.#readSent = Math.max(this.#readSent, summary.read_seq);
     const old = this.state.timeline;
     const timeline = this.#joined || summary.top_seq <= old.top ? old : { ...old, top: summary.top_seq };
     const same = kind === this.state.kind && title === this.state.title && role === this.state.role;
-    if (same && readSeq === this.state.readSeq && timeline === old && !this.state.removed) return;
-    this.update({ kind, title, role, readSeq, timeline, removed: undefined });
+    const sameMarks = readSeq === this.state.readSeq && String(mentions) === String(this.state.mentions);
+    if (same && sameMarks && timeline === old && !this.state.removed) return;
+    this.update({ kind, title, role, readSeq, mentions, timeline, removed: undefined });
   }
 
   /** Opens the room on the connection; does nothing while that is under way. */
@@ -251,7 +270,7 @@ export class Room extends Store<RoomState> {
     this.#unsubscribe();
     clearTimeout(this.#readTimer);
     for (const timer of this.#typing.values()) clearTimeout(timer);
-    this.#joined = false;
+    this.#joined = this.#isKept = false;
   }
 
   #handleJoined(answer: Joined): void {
@@ -259,9 +278,19 @@ export class Room extends Store<RoomState> {
     const timeline = timelines.joined(before, answer);
     this.#joined = true;
     if (timeline.epoch !== before.epoch) this.#staleFrom = undefined;
+    if (before.epoch !== undefined && timeline.epoch !== before.epoch) this.#context.listAgain();
     const ready = this.state.ready && timeline.epoch === before.epoch && timeline.top >= before.top;
     const now = { ...this.state.people, online: answer.membersOnline, typing: new Map() };
-    this.update({ timeline, ready, role: answer.role, people: now, error: undefined, removed: undefined });
+    const mentions = this.state.mentions.filter((seq) => seq <= timeline.top);
+    this.update({
+      timeline,
+      ready,
+      mentions,
+      role: answer.role,
+      people: now,
+      error: undefined,
+      removed: undefined,
+    });
     if (this.#readSent < this.state.readSeq) void this.#sendRead();
     if (this.#readers > 0) this.#begin();
     else if (this.state.kind === "direct") void this.#loadPresence();
@@ -273,6 +302,7 @@ export class Room extends Store<RoomState> {
       void this.join();
       return;
     }
+    this.#countMention(message);
     let timeline = timelines.pushed(this.state.timeline, message);
     if (this.#readers === 0) timeline = timelines.trimmed(timeline, KEPT);
     this.#stopTyping(message.user);
@@ -281,8 +311,10 @@ export class Room extends Store<RoomState> {
   }
 
   #handleGap(epoch: string, from: number, to: number): void {
+    this.#context.listAgain();
     if (epoch !== this.state.timeline.epoch) {
-      this.update({ timeline: timelines.emptyAt(epoch, to), ready: false });
+      const mentions = this.state.mentions.filter((seq) => seq <= to);
+      this.update({ timeline: timelines.emptyAt(epoch, to), ready: false, mentions });
       if (this.#readers > 0) this.#begin();
       return;
     }
@@ -293,7 +325,23 @@ export class Room extends Store<RoomState> {
     void this.#settle();
   }
 
+  #countMention({ seq, user, body, revision }: Message): void {
+    const { mentions, readSeq } = this.state;
+    const { user: self } = this.#context;
+    // An edit mentions nobody anew, and what was mentioned before it only the list of rooms knows.
+    if (revision > 0 || user === self.id || seq <= readSeq || mentions.includes(seq)) return;
+    const name = foldName(self.name);
+    if (!mentionsIn(body.text ?? "").some((mentioned) => foldName(mentioned) === name)) return;
+    this.update({ mentions: [...mentions, seq] });
+  }
+
+  #raiseMark(readSeq: number): void {
+    this.update({ readSeq, mentions: this.state.mentions.filter((seq) => seq > readSeq) });
+  }
+
   #change(change: timelines.Change): void {
+    if (change.body === undefined && this.state.mentions.includes(change.seq))
+      this.update({ mentions: this.state.mentions.filter((seq) => seq !== change.seq) });
     if (this.#fetches > 0 && (this.#changes.get(change.seq)?.revision ?? 0) < change.revision) {
       this.#changes.set(change.seq, change);
     }
@@ -319,18 +367,27 @@ export class Room extends Store<RoomState> {
   }
 
   #handleRead(push: Extract<RoomPush, { push: "read" }>): void {
-    const mine = push.user === this.#context.user.id && push.seq > this.state.readSeq;
-    this.update({
-      people: people.read(this.state.people, push),
-      readSeq: mine ? push.seq : this.state.readSeq,
-    });
+    this.update({ people: people.read(this.state.people, push) });
+    if (push.user === this.#context.user.id && push.seq > this.state.readSeq) this.#raiseMark(push.seq);
   }
 
   #handleMember(push: Extract<RoomPush, { push: "member" }>): void {
     if (push.user === this.#context.user.id && push.role) this.update({ role: push.role });
     const now = people.member(this.state.people, push);
     if (now) this.update({ people: now });
-    else void this.loadMembers().catch(() => {});
+    // Whether they were banned, those who may know must ask.
+    const mayBeBan = push.role === null && this.state.role !== "member" && now?.members;
+    if (!now || mayBeBan) void this.loadMembers().catch(() => {});
+  }
+
+  #joinOrLeave(): void {
+    const isWanted = this.#isKept || this.#readers > 0;
+    if (isWanted && !this.#joined) void this.join();
+    if (!isWanted && this.#joined) {
+      this.#joined = false;
+      if (this.state.timeline.messages.length > 0) this.#markStale(1);
+      this.#ask("leave", {}).catch(() => {});
+    }
   }
 
   /** Whatever an open room lacks: its first page, what was missed, who is there. */
@@ -406,6 +463,10 @@ export class Room extends Store<RoomState> {
     try {
       const page = parsePage(await this.#ask("history", query));
       if (epoch !== this.state.timeline.epoch) return undefined;
+      if (page.epoch !== undefined && epoch !== undefined && page.epoch !== epoch) {
+        void this.join();
+        return undefined;
+      }
       return {
         ...bounds(query, page, this.state.timeline.top),
         messages: page.messages.map((it) => this.#revised(it)),

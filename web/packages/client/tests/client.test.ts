@@ -216,14 +216,75 @@ describe("the connection", () => {
   });
 });
 
-test("rooms that the user was put into appear by themselves", async () => {
+test("rooms that the user was put into are there as soon as the server tells of them", async () => {
   const [client] = await started();
   const added = server.room("r2", "direct");
-  await pass(25_000);
+  server.tell({ push: "room", room: "r2", kind: "direct", name: "", title: "Bob", role: "member" });
+  await pass(1000);
   expect([...client.state.rooms.keys()]).toEqual(["r1", "r2"]);
   server.post(added, "u2", "k", { text: "hi" });
   await pass(1000);
   expect(client.state.rooms.get("r2")?.unread).toBe(1);
+});
+
+test("a room that nobody told of is found after a while", async () => {
+  const [client] = await started();
+  server.room("r2");
+  await pass(310_000);
+  expect([...client.state.rooms.keys()]).toEqual(["r1", "r2"]);
+});
+
+test("who is removed and invited again at once is in the room", async () => {
+  const [client, room] = await started();
+  for (const socket of server.sockets) socket.rooms.clear();
+  server.tell({ push: "removed", room: "r1", reason: "removed" });
+  await pass(1000);
+  expect(client.state.rooms.get("r1")).toBe(room);
+  server.post(shared, "u2", "k", { text: "welcome back" });
+  await pass(1000);
+  expect(room.state.removed).toBeUndefined();
+  expect(room.unread).toBe(1);
+});
+
+test("many pushes of the list make few readings of it", async () => {
+  await started();
+  const before = server.lists;
+  for (let n = 0; n < 50; n++)
+    server.tell({ push: "room", room: "r1", kind: "public", name: "r1", title: "r1", role: "member" });
+  await pass(1000);
+  expect(server.lists - before).toBeLessThanOrEqual(2);
+});
+
+test("of very many rooms those beyond are opened while somebody looks, and counted by the list", async () => {
+  for (let n = 2; n <= 160; n++) server.room(`r${n}`);
+  const [client] = await started();
+  const [socket] = server.sockets;
+  expect(socket?.rooms.size).toBe(150);
+  const last = client.state.rooms.get("r160") as Room;
+  const close = last.open();
+  await pass(1000);
+  expect(socket?.rooms.has("r160")).toBe(true);
+  close();
+  await pass(1000);
+  expect(socket?.rooms.has("r160")).toBe(false);
+  server.post(server.rooms.get("r160") as FakeRoom, "u2", "k", { text: "for @ada" });
+  await pass(61_000);
+  expect([last.unread, last.state.mentions]).toEqual([1, [1]]);
+  last.open();
+  await pass(1000);
+  expect(last.state.timeline.messages).toHaveLength(1);
+});
+
+test("unread mentions are there after a reload, count up, and go when they are read", async () => {
+  server.post(shared, "u2", "k1", { text: "@Ada, are you there?" });
+  const [, room] = await started();
+  expect(room.state.mentions).toEqual([1]);
+  server.post(shared, "u2", "k2", { text: "nobody" });
+  server.post(shared, "u2", "k3", { text: "@[ada]!" });
+  await pass(100);
+  expect([room.unread, room.state.mentions]).toEqual([3, [1, 3]]);
+  room.markRead(1);
+  expect(room.state.mentions).toEqual([3]);
 });
 
 test("a removal empties the room and the list", async () => {

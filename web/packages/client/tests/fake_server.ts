@@ -15,6 +15,8 @@ export class FakeRoom {
   messages: Stored[] = [];
   members: Member[] = [];
   present = new Map<string, string>();
+  /** Where u1 is mentioned. */
+  mentions: number[] = [];
 
   constructor(
     readonly id: string,
@@ -39,6 +41,8 @@ export class FakeServer {
   tokenSeconds = 900;
   isSignedIn = true;
   isAway = false;
+  /** How often the list of rooms was read. */
+  lists = 0;
   /** Publishes are stored, but their answers are lost with the connection. */
   dropsAnswers = false;
   #tokens = 0;
@@ -82,7 +86,10 @@ export class FakeServer {
     if (pathname === "/api/logout") return new Response(null, { status: 204 });
     const members = /^\/api\/rooms\/(\w+)\/members$/.exec(pathname)?.[1];
     if (members) return Response.json({ members: this.rooms.get(members)?.members });
-    if (pathname === "/api/rooms" && method === "GET") return Response.json({ rooms: this.#summaries() });
+    if (pathname === "/api/rooms" && method === "GET") {
+      this.lists += 1;
+      return Response.json({ rooms: this.#summaries() });
+    }
     throw new Error(`unexpected ${method} ${address}`);
   };
 
@@ -94,6 +101,7 @@ export class FakeServer {
     const name = user === "u1" ? "Ada" : "Bob";
     const message = { seq: room.top + 1, ts: ++this.#time, user, name, key, body };
     room.messages.push(message);
+    if (user !== "u1" && /@\[?ada\b/i.test(String(body.text))) room.mentions.push(message.seq);
     this.push(room, { push: "message", epoch: room.epoch, ...message });
     return message;
   }
@@ -104,6 +112,7 @@ export class FakeServer {
     if (!old || old.deleted) return;
     const revision = ((old.revision as number | undefined) ?? 0) + 1;
     const deleted = body ? {} : { deleted: true };
+    if (!body) room.mentions = room.mentions.filter((mention) => mention !== seq);
     room.messages[seq - 1] = { ...old, revision, body: body ?? {}, ...deleted };
     const push = { epoch: room.epoch, seq, revision, user: old.user };
     this.push(room, body ? { push: "edited", ...push, body } : { push: "deleted", ...push });
@@ -111,6 +120,11 @@ export class FakeServer {
 
   push(room: FakeRoom, push: WireMap): void {
     for (const socket of this.sockets) if (socket.rooms.has(room.id)) socket.tell({ room: room.id, ...push });
+  }
+
+  /** A push for whoever is connected. */
+  tell(push: WireMap): void {
+    for (const socket of this.sockets) socket.tell(push);
   }
 
   /** Every connection ends. */
@@ -148,7 +162,10 @@ export class FakeServer {
       case "publish":
         return this.#publish(room, command.key as string, command.body as WireMap);
       case "history":
-        return { ok: page(room, command) };
+        return { ok: { epoch: room.epoch, ...page(room, command) } };
+      case "leave":
+        socket.rooms.delete(room.id);
+        return { ok: {} };
       case "edit":
       case "delete":
         this.change(room, seq, command.body as WireMap | undefined);
@@ -203,6 +220,7 @@ export class FakeServer {
         top_seq: top,
         read_seq,
         unread: top - read_seq,
+        mentions: room.mentions.filter((seq) => seq > read_seq && seq <= top),
       };
     });
   }

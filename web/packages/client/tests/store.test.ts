@@ -45,7 +45,7 @@ async function quiet(): Promise<void> {
 
 /** What two stores must agree on: all of it, as far as both have loaded. */
 function comparable(room: Room, from: number, to: number) {
-  const { timeline, people, readSeq, role, kind, title, ready, removed } = room.state;
+  const { timeline, people, readSeq, mentions, role, kind, title, ready, removed } = room.state;
   return {
     epoch: timeline.epoch,
     top: timeline.top,
@@ -55,8 +55,12 @@ function comparable(room: Room, from: number, to: number) {
     present: [...(people.present ?? [])].sort(),
     typing: [...people.typing],
     pending: room.pending,
-    ...{ readSeq, role, kind, title, ready, removed },
+    ...{ readSeq, mentions: mentions.toSorted(byNumber), role, kind, title, ready, removed },
   };
+}
+
+function byNumber(a: number, b: number): number {
+  return a - b;
 }
 
 async function expectFreshEqual(room: Room): Promise<void> {
@@ -78,6 +82,15 @@ function post(count: number): void {
 
 const EVENTS: Record<string, (room: Room) => Promise<void> | void> = {
   message: () => post(3),
+  mention: () => void server.post(shared, "u2", `k${shared.top}`, { text: "look, @Ada" }),
+  "mention deleted": () => {
+    const at = shared.mentions.at(-1) ?? server.post(shared, "u2", `k${shared.top}`, { text: "@Ada" }).seq;
+    server.change(shared, at);
+  },
+  "mention read": (room) => {
+    server.post(shared, "u2", `k${shared.top}`, { text: "@Ada" });
+    room.markRead(room.state.timeline.top);
+  },
   "own message": (room) => void room.send({ text: "mine" }),
   edited: () => server.change(shared, 2, { text: "edited" }),
   "edited twice": () => {
@@ -152,16 +165,22 @@ const EVENTS: Record<string, (room: Room) => Promise<void> | void> = {
   },
   "another life of the history": async () => {
     server.disconnect();
-    shared.messages = shared.messages.slice(0, 2);
+    restore(2);
     shared.epoch = `e${shared.epoch}`;
     post(3);
   },
   "another life without an interruption": () => {
-    shared.messages = shared.messages.slice(0, 1);
+    restore(1);
     shared.epoch = `f${shared.epoch}`;
     server.push(shared, { push: "gap", epoch: shared.epoch, from: 1, to: shared.top });
   },
 };
+
+/** The history as it was after `count` messages. */
+function restore(count: number): void {
+  shared.messages = shared.messages.slice(0, count);
+  shared.mentions = shared.mentions.filter((seq) => seq <= count);
+}
 
 /** What happens inside is not pushed to connections, which are told of a gap instead. */
 function silently(happening: () => void, push: string, from = shared.top + 1): void {
