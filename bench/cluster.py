@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -38,6 +39,8 @@ from .servers import CHAT_OPTIONS
 SETTLE_SECONDS = 3.0
 """After the last connection, so that presence has been told and is not measured."""
 REPLICA_SECONDS = 30.0
+HANDSHAKES = 32
+"""Under way at once at each node: a refused join is not repeated, so a slow machine must not be flooded."""
 _STATUS = frozenset({"Com_commit", "Questions", "Innodb_data_fsyncs", "Binlog_commits", "Binlog_group_commits"})
 
 
@@ -48,6 +51,8 @@ class Plan:
     users: int = 9_000
     rooms: int = 200
     zipf: bool = False
+    local: bool = False
+    """Each room's members are at one node, instead of at all: what a message costs less then is what nodes cost it."""
     rate: float = 500.0
     """Messages a second, all nodes together."""
     seconds: float = 20.0
@@ -92,6 +97,8 @@ class Measured:
     connect_us: float
     """CPU of a node for each connection: token, session, room."""
     costs: list[Cost]
+    connect_counters: dict[str, float]
+    """What the servers did for each connection."""
     counters: dict[str, float]
     """Of Redis and the databases, each summed over the primaries."""
 
@@ -107,20 +114,18 @@ def measure(plan: Plan, profile: Path | None = None) -> Measured:
         dev_cluster(Path(name) / "cluster", *flags, "--no-compression") as cluster,
     ):
         files = _seed(cluster, plan, Path(name))
-        before = {child.name: usage_of(child.pid) for child in cluster.nodes}
         with Loads(_addresses(cluster), [Group("main", _loads(plan, files))], _cores(), _common(plan)) as loads:
-            loads.open()
-            opened = {child.name: usage_of(child.pid) for child in cluster.nodes}
+            with _counted(cluster) as connecting:
+                loads.open()
             time.sleep(SETTLE_SECONDS)
-            with _counted(cluster) as (costs, counters), _profiled(cluster, plan, profile):
+            with _counted(cluster) as counted, _profiled(cluster, plan, profile):
                 loads.go()
                 report = loads.finish()["main"]
-        connect = sum(opened[name].cpu_seconds - before[name].cpu_seconds for name in before)
-        return _measured(report, _stored(cluster), connect / plan.users * 1e6, costs, counters)
+        return _measured(plan, report, _stored(cluster), connecting, counted)
 
 
 def _seed(cluster: DevCluster, plan: Plan, directory: Path) -> list[Path]:
-    """The users' files, one for each node: neighbours in a room are on different nodes."""
+    """The users' files, one for each node."""
     config, _ = load(ChatConfig, {}, {}, str(cluster.config))
     configure_logging("console", "error")
 
@@ -137,8 +142,13 @@ def _seed(cluster: DevCluster, plan: Plan, directory: Path) -> list[Path]:
     lines = trio.run(fill)
     files = [directory / f"users-{node.name}.jsonl" for node in cluster.nodes]
     for number, file in enumerate(files):
-        write_users(file, [line for user, line in enumerate(lines) if user // plan.rooms % len(files) == number])
+        write_users(file, [line for user, line in enumerate(lines) if _place(user, plan) % len(files) == number])
     return files
+
+
+def _place(user: int, plan: Plan) -> int:
+    """What decides on the node; without Zipf the room of a user is the rest of a division by the number of rooms."""
+    return user % plan.rooms if plan.local else user // plan.rooms
 
 
 def _loads(plan: Plan, files: Sequence[Path]) -> list[tuple[str, ...]]:
@@ -160,7 +170,7 @@ def _cores() -> list[int]:
 
 
 def _common(plan: Plan) -> list[str]:
-    return ["--seconds", str(plan.seconds)]
+    return ["--seconds", str(plan.seconds), "--handshakes", str(HANDSHAKES)]
 
 
 @contextmanager
@@ -174,17 +184,21 @@ def _profiled(cluster: DevCluster, plan: Plan, file: Path | None) -> Iterator[No
         profiler.wait()
 
 
+class _Counted(NamedTuple):
+    costs: list[Cost]
+    counters: dict[str, float]
+
+
 @contextmanager
-def _counted(cluster: DevCluster) -> Iterator[tuple[list[Cost], dict[str, float]]]:
-    """Both are filled when the block ends."""
-    costs: list[Cost] = []
-    counters: dict[str, float] = {}
-    counted = count_operations(cluster)
+def _counted(cluster: DevCluster) -> Iterator[_Counted]:
+    """What the block cost; filled when it ends."""
+    counted = _Counted([], {})
+    operations = count_operations(cluster)
     before = {child.name: (usage_of(child.pid), _threads(child.pid)) for child in cluster.children}
-    yield costs, counters
+    yield counted
     cluster.check()
-    costs += [_cost(child, *before[child.name]) for child in cluster.children]
-    counters |= {name: count - counted.get(name, 0) for name, count in count_operations(cluster).items()}
+    counted.costs.extend(_cost(child, *before[child.name]) for child in cluster.children)
+    counted.counters.update({name: n - operations.get(name, 0) for name, n in count_operations(cluster).items()})
 
 
 def _cost(child: Child, usage: Usage, threads: dict[str, float]) -> Cost:
@@ -222,7 +236,19 @@ def count_operations(cluster: DevCluster) -> dict[str, float]:
         for name, value in shard.primary.sql("SHOW GLOBAL STATUS"):
             if name in _STATUS:
                 counts[f"mysql {name}"] += int(value)
+        counts["mysql binlog bytes"] += sum(int(size) for _, size, *_ in shard.primary.sql("SHOW BINARY LOGS"))
+        counts["mysql table bytes"] += _table_bytes(shard.primary)
     return dict(counts)
+
+
+def _table_bytes(server: MySqlServer) -> int:
+    """Of the messages with their indexes."""
+    query = (
+        "SELECT data_length + index_length FROM information_schema.tables"
+        f" WHERE table_schema = '{DATABASE}' AND table_name = 'messages'"
+    )
+    [(size,)] = server.sql(f"ANALYZE TABLE {DATABASE}.messages", query)
+    return int(size)
 
 
 def _redis_info(server: RedisServer, section: str) -> dict[str, int]:
@@ -251,9 +277,8 @@ def _messages(server: MySqlServer) -> int:
     return int(count)
 
 
-def _measured(
-    report: Report, stored: dict[str, int], connect_us: float, costs: list[Cost], counters: dict[str, float]
-) -> Measured:
+def _measured(plan: Plan, report: Report, stored: dict[str, int], connecting: _Counted, counted: _Counted) -> Measured:
+    connect = sum(cost.seconds for cost in connecting.costs if cost.name.startswith("node"))
     return Measured(
         seconds=report["seconds"],
         published=report["published"],
@@ -266,9 +291,10 @@ def _measured(
         closes=report["closes"],
         latency_ms=_quantiles(report["latency_us"]),
         answer_ms=_quantiles(report["answer_us"]),
-        connect_us=connect_us,
-        costs=[*costs, Cost("load, each of three", report["load_cpu_seconds"], 0.0, {}, 0)],
-        counters=counters,
+        connect_us=connect / plan.users * 1e6,
+        connect_counters={name: count / plan.users for name, count in connecting.counters.items()},
+        costs=[*counted.costs, Cost("load, each of three", report["load_cpu_seconds"], 0.0, {}, 0)],
+        counters=counted.counters,
     )
 
 

@@ -41,14 +41,14 @@ def report(plan: Plan, measured: Measured, stacks: Iterable[str] = ()) -> str:
         f"# A cluster under load, commit {commit() or 'unknown'}",
         "Three nodes, Redis Cluster (3 + 3), two shards with a replica each, and the load, all on one machine: "
         f"{about['cores']} cores ({about['processor']}), Linux {about['kernel']}, Python {about['python']}, load "
-        f"average before {about['load_average_before']}. {plan.users:,} users in {plan.rooms} rooms across the "
-        f"nodes{' (Zipf)' if plan.zipf else ''}, {plan.rate:g} messages of {plan.text_bytes} B a second for "
-        f"{plan.seconds:g} s, in an open loop.",
+        f"average before {about['load_average_before']}. {plan.users:,} users in {plan.rooms} rooms"
+        f"{' (Zipf)' if plan.zipf else ''}, each {'at one node' if plan.local else 'across the nodes'}; "
+        f"{plan.rate:g} messages of {plan.text_bytes} B a second for {plan.seconds:g} s, in an open loop.",
         table(["", ""], [[name, value] for name, value in _facts(measured)]),
         "## CPU\n\nµs for each acknowledged message, in all processes of a kind together; user and system time.",
         _costs(measured),
-        "## What was done for a message\n\nCounted by the servers.",
-        table(["", "for each message"], _operations(measured)),
+        "## What the primaries did\n\nAs they count it themselves.",
+        table(["", "for each message", "for each connection"], _operations(measured)),
     ]
     if shares := list(_shares(stacks)):
         parts += ["## Where a node's Python threads are (py-spy)", table(["innermost frame of", "share"], shares)]
@@ -123,7 +123,9 @@ def _kind(name: str) -> str:
 
 def _operations(measured: Measured) -> list[list[str]]:
     per = {name: count / max(1, measured.acknowledged) for name, count in measured.counters.items()}
-    return [[name, f"{count:.3f}"] for name, count in sorted(per.items(), key=lambda item: -item[1]) if count >= 0.0005]
+    order = sorted(per, key=lambda name: -per[name])
+    rows = [(name, per[name], measured.connect_counters.get(name, 0.0)) for name in order]
+    return [[name, f"{a:,.3f}", f"{b:,.3f}"] for name, a, b in rows if max(a, b) >= 0.001]
 
 
 def _shares(stacks: Iterable[str]) -> Iterable[list[str]]:
