@@ -51,6 +51,7 @@ from .metrics.exposition import Exposition, Source
 from .metrics.meters import CommitMeter, RealtimeMeter
 from .metrics.mysql import mysql_metrics
 from .metrics.node import NodeStatus
+from .metrics.redis import redis_metrics
 from .metrics.sources import (
     cache_metrics,
     commit_metrics,
@@ -204,7 +205,7 @@ async def _open_redis(config: ChatConfig, bridge: AsyncioBridge, stores: _Stores
             broker=broker,
             nodes=RedisNodeRegistry(redis, lease_seconds=config.lease_seconds),
             commits=stores.commits,
-            sources=[*stores.sources, lambda: cache_metrics(messages)],
+            sources=[*stores.sources, lambda: cache_metrics(messages), lambda: redis_metrics(redis)],
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway_core import CloseCode
 
-from ..domain.errors import ChatError
+from ..domain.errors import ChatError, Unavailable
 from ..domain.messages import MAX_KEY_CHARACTERS
 from .histogram import SIZES, Histogram
 
@@ -35,6 +35,25 @@ class CommitMeter:
         """A transaction of `size` writes was committed."""
         self.seconds.add(seconds)
         self.sizes.add(size)
+
+
+class RedisMeter:
+    """Of all commands of a process."""
+
+    __slots__ = ("commands", "failures", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = Histogram()
+        """From a call, which may be of many commands, to its last reply, the wait for others included."""
+        self.commands = 0
+        self.failures = 0
+        """Commands that nobody answered in time."""
+
+    def answered(self, seconds: float, replies: Sequence[object]) -> None:
+        """A call has ended."""
+        self.seconds.add(seconds)
+        self.commands += len(replies)
+        self.failures += sum(isinstance(reply, Unavailable) for reply in replies)
 
 
 class RealtimeMeter:

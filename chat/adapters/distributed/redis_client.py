@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from ...domain.errors import Unavailable
+from ...metrics.meters import RedisMeter
 from .asyncio_bridge import AsyncioBridge
 from .background import background_tasks
 from .redis_call import Call
@@ -82,6 +83,7 @@ class RedisClient:
     ) -> None:
         self.url = url
         self.deadline_seconds = deadline_seconds
+        self.meter = RedisMeter()
         self._bridge = bridge
         self._driver = driver
         self._nursery = nursery
@@ -123,13 +125,16 @@ class RedisClient:
         Commands to one server arrive in their order, with those of all other tasks in between.
         Cancelling leaves at once: each is then carried out or not.
         """
+        began = trio.current_time()
         call = Call(commands, self._ticks)
         self._calls[call] = None
         try:
             self._route([Part(call, range(len(commands)))])
-            return await call.replies()
+            replies = await call.replies()
         finally:
             del self._calls[call]
+        self.meter.answered(trio.current_time() - began, replies)
+        return replies
 
     async def run(self) -> None:
         """Keeps the layout, and a lane to each primary, for ever."""

@@ -25,8 +25,8 @@ def source() -> Iterator[Metric]:
     yield gauge("level", "Now.", 0.5)
     yield gauges("levels", "Now.", ("x", "y"), [(("1", 'q"\n'), float("inf"))])
     measured = Histogram((0.1, 1.0))
-    measured.add(0.05, times=2)
-    measured.add(5)
+    for seconds in (0.05, 0.05, 5):
+        measured.add(seconds)
     yield histogram("wait_seconds", "Waits.", measured)
     yield histograms("size", "Sizes.", "shard", {"one": measured, "two": Histogram((0.1, 1.0))})
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from chat.domain.errors import Forbidden, RateLimited
+from chat.domain.errors import Forbidden, RateLimited, Unavailable
 from chat.domain.messages import Appended
-from chat.metrics.meters import OTHER_CODE, CommitMeter, RealtimeMeter
+from chat.metrics.meters import OTHER_CODE, CommitMeter, RealtimeMeter, RedisMeter
 
 
 @pytest.fixture
@@ -53,3 +53,11 @@ def test_a_commit_is_counted_with_its_size() -> None:
     meter.committed(0.003, 7)
     assert (sum(meter.seconds.counts), meter.seconds.sum) == (1, 0.003)
     assert (sum(meter.sizes.counts), meter.sizes.sum) == (1, 7)
+
+
+def test_a_call_to_redis_is_counted_with_its_failures() -> None:
+    meter = RedisMeter()
+    meter.answered(0.002, [b"ok", None, Unavailable("away")])
+    meter.answered(0.001, [1])
+    assert (meter.commands, meter.failures) == (4, 1)
+    assert (sum(meter.seconds.counts), meter.seconds.sum) == (2, pytest.approx(0.003))
