@@ -71,7 +71,6 @@ from .ports.user_store import UserStore
 from .realtime import Realtime, handshake
 from .realtime.config import RealtimeConfig
 from .services import Passwords, Services, SigningKey, Tokens, assemble
-from .services.announcer import Announcer
 from .services.fleet import Fleet
 from .services.limits import Throttle
 
@@ -259,6 +258,7 @@ async def run_node(
             )
             nursery.start_soon(status.run)
             await nursery.start(http.run)
+            nursery.start_soon(services.announcer.run)
             nursery.start_soon(services.presence.run)
             await nursery.start(realtime.run)
             nursery.start_soon(fleet.run, lambda: gateway.stats().connections, realtime.lost_touch)
@@ -312,7 +312,7 @@ def _fleet(config: ChatConfig, node: str, ports: Ports, services: Services) -> F
         auth=services.auth,
         throttle=Throttle(ports.limiter),
         limits=config.limits,
-        announcer=Announcer(ports.broker),
+        announcer=services.announcer,
     )
 
 

@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Services:
-    """All use cases of one node. `presence.run` must run for as long as they are used."""
+    """All use cases of one node. `presence.run` and `announcer.run` must run for as long as they are used."""
 
     auth: Auth
     rooms: Rooms
@@ -56,6 +56,7 @@ class Services:
     names: Names
     limits: Limits
     operators: Operators
+    announcer: Announcer
 
 
 def assemble(
@@ -109,4 +110,5 @@ def assemble(
         names=names,
         limits=limits,
         operators=Operators(users, rooms, messages, presence, auth=auth, room_service=room_service),
+        announcer=announcer,
     )

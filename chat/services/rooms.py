@@ -218,6 +218,8 @@ class Rooms:
             found, was = await self._role(room, target)
             role = decide(was)
             if role is was:
+                if role in (None, Role.BANNED):  # The first try may have been committed without being told.
+                    await self._announcer.announce(events.MemberChanged(room, target, role))
                 return role
             # Told even if the caller is cancelled: a banned user's connections must not stay subscribed.
             with trio.CancelScope(shield=True):

@@ -3,11 +3,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from chat.domain.errors import ChatError, Conflict, Forbidden, Invalid, NotFound, RateLimited
+from chat.domain.errors import ChatError, Conflict, Forbidden, Invalid, NotFound, RateLimited, Unavailable
 from chat.domain.rooms import Role, RoomId, RoomKind
 from chat.domain.users import UserId
 from chat.ports.rate_limiter import Rate
@@ -142,8 +143,35 @@ async def test_a_role_that_is_so_already_is_no_change(world: World) -> None:
     room = await world.room(RoomKind.PRIVATE, {owner: Role.OWNER, moderator: Role.MODERATOR, member: Role.MEMBER})
     await world.services.rooms.set_role(owner, room.id, owner.user.id, Role.OWNER)
     await world.services.rooms.set_role(moderator, room.id, member.user.id, Role.MEMBER)
-    await world.services.rooms.remove(moderator, room.id, (await world.user("stranger")).user.id)
     assert world.broker.calls == []
+
+
+@pytest.mark.parametrize("role", [None, Role.BANNED])
+async def test_a_removal_that_may_have_been_done_is_told_when_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, role: Role | None
+) -> None:
+    owner, member, rooms = await world.user("owner"), await world.user("member"), world.services.rooms
+    room = await world.room(RoomKind.PRIVATE, {owner: Role.OWNER, member: Role.MEMBER})
+
+    async def remove() -> None:
+        if role is None:
+            await rooms.remove(owner, room.id, member.user.id)
+        else:
+            await rooms.set_role(owner, room.id, member.user.id, role)
+
+    async def without_answer(*change: Any, **was: Any) -> bool:
+        await set_role(*change, **was)
+        raise Unavailable("no answer")
+
+    set_role = world.rooms.set_role
+    with monkeypatch.context() as patched:
+        patched.setattr(world.rooms, "set_role", without_answer)
+        with pytest.raises(Unavailable):
+            await remove()
+    assert await role_of(world, room.id, member.user.id) is role
+    assert world.broker.of(events.MemberChanged) == []
+    await remove()
+    assert world.broker.of(events.MemberChanged) == [events.MemberChanged(room.id, member.user.id, role)]
 
 
 async def test_a_ban_keeps_out_until_it_is_lifted(world: World) -> None:
