@@ -16,7 +16,7 @@ from .life import DEADLINE_SECONDS, TICK, Life
 
 REPEATED = 0.05
 """The share of events that arrive twice; with the delays, that is all that happens on a good day."""
-_SURE = (b"member", b"revoked", b"banned")
+_SURE = (b"member", b"revoked", b"signed_out", b"banned")
 _DELAYS = (TICK, TICK, TICK, 2 * TICK, 4 * TICK, 10 * TICK)
 
 

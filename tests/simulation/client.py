@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cbor2
+import msgspec
 import trio
 
 from chat.domain.rooms import RoomId
@@ -135,11 +137,14 @@ class Client:
             frames = await socket.receive()
             if not frames:
                 break
-            await sleep(max(self._chance.choice(_DELAYS), self.reads_after - trio.current_time()))
+            late = max(self._chance.choice(_DELAYS), self.reads_after - trio.current_time())
+            if late > 0:
+                await sleep(late)
             if socket is not self.socket:
                 break
             for frame in frames:
-                for item in self._codec.decode(frame.encode() if isinstance(frame, str) else frame):
+                value = cbor2.loads(frame) if isinstance(frame, bytes) else msgspec.json.decode(frame)
+                for item in value if isinstance(value, list) else [value]:
                     self._take(item)
         if socket is self.socket:
             self._trace.note(self.name, "closed with", socket.close_code)

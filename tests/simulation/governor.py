@@ -37,17 +37,19 @@ class Governor:
     async def kick(self, fault: Fault) -> None:
         room, user = self._victim(fault)
         await self._remove(room, user, lambda services: services.rooms.remove(self._world.owner, room, user))
-        await sleep(fault.seconds)
-        await self._invite(room, user)
+        if fault.strength < 0.5:
+            await sleep(fault.seconds)
+            await self._invite(room, user)
 
     async def ban_from_room(self, fault: Fault) -> None:
         room, user = self._victim(fault)
         await self._remove(
             room, user, lambda services: services.rooms.set_role(self._world.owner, room, user, Role.BANNED)
         )
-        await sleep(fault.seconds)
-        await self._ask(lambda services: services.rooms.remove(self._world.owner, room, user))
-        await self._invite(room, user)
+        if fault.strength < 0.5:
+            await sleep(fault.seconds)
+            await self._ask(lambda services: services.rooms.remove(self._world.owner, room, user))
+            await self._invite(room, user)
 
     async def ban(self, fault: Fault) -> None:
         """Of the whole chat."""

@@ -48,7 +48,8 @@ class Life:
 
     async def sleep(self, seconds: float) -> None:
         """Returns after `seconds`, later if frozen. Raises: Died."""
-        await sleep(seconds)
+        if seconds > 0:
+            await sleep(seconds)
         await self.go_on()
 
     async def go_on(self) -> None:

@@ -73,6 +73,7 @@ class Process:
         """Serves until it dies."""
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.services.announcer.run)
                 nursery.start_soon(self.services.presence.run)
                 nursery.start_soon(self.realtime.run)
                 await self.life.died.wait()

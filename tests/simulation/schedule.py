@@ -28,9 +28,9 @@ class Kind(enum.StrEnum):
     SLOW_CONSUMER = "slow consumer"
     """A client reads nothing."""
     KICK = "kick"
-    """A member is removed from a room, and let in again."""
+    """A member is removed from a room, and perhaps let in again."""
     BAN_FROM_ROOM = "ban from a room"
-    """A member is banned from a room, and let in again."""
+    """A member is banned from a room, and perhaps let in again."""
     BAN = "ban"
     """An account is banned."""
 

@@ -11,7 +11,7 @@ import trio
 from chat.adapters.embedded.presence_store import MemoryPresenceStore
 from chat.domain.errors import ChatError, Unavailable
 from chat.domain.messages import Appended, Message, NewMessage, Position
-from chat.domain.rooms import Role, RoomId
+from chat.domain.rooms import Role, RoomId, RoomKind
 from chat.domain.users import UserId
 from tests.support.history_checker import History, Row
 from tests.support.memory_stores import MemoryMessageStore, MemoryRoomStore, MemorySessionStore, MemoryUserStore
@@ -54,7 +54,8 @@ class RecordedRooms(MemoryRoomStore):
     ) -> bool:
         changed = await super().set_role(room, user, role, was=was)
         if changed and role in (None, Role.BANNED):
-            self._history.removed(room, user)
+            is_open = role is None and self.rooms[room].kind is RoomKind.PUBLIC
+            self._history.removed(room, user, reads_on=is_open)
         elif changed:
             self._history.entered(room, user)
         return changed

@@ -32,9 +32,9 @@ class Size:
     nodes: int = 2
     private_rooms: int = 1
     public_rooms: int = 2
-    users: int = 5
-    clients: int = 6
-    seconds: float = 12.0
+    users: int = 4
+    clients: int = 5
+    seconds: float = 8.0
     faults: int = 6
 
 

@@ -124,6 +124,8 @@ class _Stay:
     began: float
     ended: float = math.inf
     effective: float = math.inf
+    reads_on: bool = False
+    """Whether its history can be read by those who are out."""
 
 
 class History:
@@ -184,13 +186,16 @@ class History:
         if not stays or stays[-1].ended < math.inf:
             stays.append(_Stay(self._clock()))
 
-    def removed(self, room: str, user: str, *, effective: float | None = None) -> None:
-        """The end of a membership is committed; every node must know by `effective`, else a second from now."""
-        now = self._clock()
+    def removed(self, room: str, user: str, *, reads_on: bool = False) -> None:
+        """The end of a membership is committed; every node must know a second later.
+
+        `reads_on`: the history stays open to this user, as that of a public room does.
+        """
         stays = self._stays.setdefault((room, user), [])
         if stays and stays[-1].ended == math.inf:
-            stays[-1].ended = now
-            stays[-1].effective = now + REMOVAL_SECONDS if effective is None else effective
+            stays[-1].ended = self._clock()
+            stays[-1].effective = stays[-1].ended + REMOVAL_SECONDS
+            stays[-1].reads_on = reads_on
 
     def postpone(self, room: str, user: str, decided: float, effective: float) -> None:
         """The news of the last removal before `decided` could not be everywhere before `effective`."""
@@ -205,6 +210,7 @@ class History:
             if its_user == user and stays[-1].effective > effective:
                 stays[-1].ended = min(stays[-1].ended, effective)
                 stays[-1].effective = effective
+                stays[-1].reads_on = False
 
     def stored(self, room: str, rows: Iterable[Row]) -> None:
         """The whole history of a room at the end, as the store gives it."""
@@ -293,7 +299,7 @@ class History:
 
 
 def _overlap(stay: _Stay, page: _Page) -> bool:
-    return stay.began <= page.answered and page.asked <= stay.ended
+    return stay.began <= page.answered and (page.asked <= stay.ended or stay.reads_on)
 
 
 def _of_order(receiver: Receiver, stored: dict[int, Row]) -> list[str]:

@@ -279,6 +279,17 @@ def test_who_was_removed_reads_no_history() -> None:
     ]
 
 
+def test_a_room_may_be_open_to_those_who_are_out() -> None:
+    clock = ManualClock()
+    history, receiver = honest(clock)
+    history.removed("r", "eve", reads_on=True)
+    clock.advance(1.1)
+    history.paged("r", "eve", clock.now, ROWS)
+    assert history.violations() == []
+    post_and_push(history, receiver)
+    assert history.violations() == ["eve in r got 5, which was sent after the removal"]
+
+
 def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
     clock = ManualClock()
     history, _ = honest(clock)
