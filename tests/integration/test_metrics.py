@@ -12,12 +12,17 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from chat.adapters.distributed.asyncio_bridge import AsyncioBridge
+from chat.adapters.distributed.mysql_dsn import parse_shards
+from chat.adapters.distributed.mysql_shards import migrate_shards
 from chat.bootstrap import Listening, open_ports, run_node
 from chat.config import ChatConfig
 from chat.version import version
 from gateway_core import GatewayConfig
 from tests.support.chat_sockets import ChatSocket, ChatSockets, open_sockets
+from tests.support.mysql_servers import empty_databases
 from tests.support.processes import free_port
+from tests.support.redis_servers import emptied
 
 SECONDS = 120.0
 PASSWORD = "correct horse"
@@ -77,13 +82,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(directory: Path, backend: Backend = "pure") -> AsyncIterator[Scene]:
+async def scene(directory: Path, backend: Backend = "pure", **settings: Any) -> AsyncIterator[Scene]:
     config = ChatConfig(
         data_dir=directory,
         backend=backend,
         node="node-a",
         admin_port=free_port(),
         gateway=GatewayConfig(port=0),
+        **settings,
     )
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery, open_sockets() as sockets:
@@ -132,6 +138,32 @@ async def test_the_counters_are_what_happened(tmp_path: Path, backend: Backend) 
         assert (rose("slow_consumers_total"), rose("dropped_total"), rose("gap_repairs_total")) == (0, 0, 0)
         assert rose("received_bytes_total") > 11 * 50
         assert rose("sent_bytes_total") > 30 * 50
+
+
+async def test_a_node_of_a_cluster_tells_of_its_shards_and_of_redis(tmp_path: Path) -> None:
+    databases = empty_databases("one", "two")
+    shards = tuple(f"{name}={dsn}" for name, dsn in databases.items())
+    async with AsyncioBridge() as bridge:
+        await migrate_shards(bridge, parse_shards(shards))
+    async with scene(tmp_path, shards=shards, redis=emptied("redis").url, token_key="k" * 32) as node:
+        _, headers = await node.account("anna")
+        socket = await node.socket(headers)
+        created = await node.client.post("/api/rooms", json={"name": "tea"}, headers=headers)
+        room = created.json()["room"]["id"]
+        await socket.ask("join", room=room)
+        await socket.ask("publish", room=room, key="k", body={"text": "hello"})
+        await socket.pushed("message")
+        (await node.client.get(f"/api/rooms/{room}/messages", headers=headers)).raise_for_status()
+        samples = await node.scrape()
+        assert samples["commit_writes_sum", "one"] + samples["commit_writes_sum", "two"] == 1
+        assert samples["publish_delivery_seconds_count",] == 1
+        for shard in ("one", "two"):
+            labels = ("primary", shard)
+            assert samples["mysql_breaker_open", *labels] == samples["mysql_waiting_calls", *labels] == 0
+            assert 0 <= samples["mysql_connections_in_use", *labels] <= 10
+        assert samples["redis_commands_total",] >= samples["redis_call_seconds_count",] > 0
+        assert samples["redis_primaries",] == samples["redis_primaries_up",] == 1
+        assert samples["cache_reads_total", "hit"] + samples["cache_reads_total", "miss"] == 1
 
 
 async def test_a_refused_handshake_is_counted_by_its_status(tmp_path: Path) -> None:

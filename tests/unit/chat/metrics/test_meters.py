@@ -60,4 +60,5 @@ def test_a_call_to_redis_is_counted_with_its_failures() -> None:
     meter.answered(0.002, [b"ok", None, Unavailable("away")])
     meter.answered(0.001, [1])
     assert (meter.commands, meter.failures) == (4, 1)
-    assert (sum(meter.seconds.counts), meter.seconds.sum) == (2, pytest.approx(0.003))
+    assert sum(meter.seconds.counts) == 2
+    assert meter.seconds.sum == pytest.approx(0.003)
