@@ -101,6 +101,8 @@ class RecentCache:
 
     async def drop(self, rooms: Sequence[RoomId]) -> list[RoomId]:
         """Forgets rooms in which a message has changed. Returns those that it could not reach."""
+        if not rooms:
+            return []
         replies = await self._redis.execute([_command(_DROP, room, self._quiet_ms) for room in rooms])
         return [room for room, reply in zip(rooms, replies, strict=True) if isinstance(reply, Unavailable)]
 

@@ -151,6 +151,7 @@ class Lane(Queue):
                 parts = self._take_some()
                 if not parts:
                     await self._work.wait()
+                    await trio.lowlevel.checkpoint()  # who was woken together leaves together
                     self._work = trio.Event()
                 elif not await self._flush(parts):
                     await self._return()

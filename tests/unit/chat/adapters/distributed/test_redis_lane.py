@@ -91,6 +91,21 @@ async def test_what_waits_leaves_together_and_in_order(setup: Setup) -> None:
     assert all(sent.index(f"{number} a") + 1 == sent.index(f"{number} b") for number in range(20))
 
 
+async def test_what_is_woken_by_a_caller_leaves_with_it(setup: Setup) -> None:
+    async def follow(start: trio.Event) -> None:
+        await start.wait()
+        await setup.ask("follower")
+
+    for _ in range(20):
+        start = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow, start)
+            await trio.testing.wait_all_tasks_blocked()
+            start.set()
+            await setup.ask("leader")
+    assert setup.pipelines == [["leader", "follower"]] * 20
+
+
 async def test_one_call_is_one_pipeline_however_large(setup: Setup) -> None:
     keys = [f"{number}" for number in range(3 * redis_lane._MAX_FLUSH_COMMANDS)]
     assert await setup.ask(*keys) == keys
