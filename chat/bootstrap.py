@@ -22,12 +22,14 @@ from .adapters.distributed.broker import open_broker
 from .adapters.distributed.cached_message_store import open_cached_store
 from .adapters.distributed.message_store import open_message_store
 from .adapters.distributed.mysql_dsn import parse_shards
+from .adapters.distributed.mysql_metrics import mysql_metrics
 from .adapters.distributed.mysql_shards import open_shards
 from .adapters.distributed.node_registry import RedisNodeRegistry
 from .adapters.distributed.presence_store import RedisPresenceStore
 from .adapters.distributed.rate_limiter import RedisRateLimiter
 from .adapters.distributed.recent_cache import RecentCache
 from .adapters.distributed.redis_client import open_redis
+from .adapters.distributed.redis_metrics import redis_metrics
 from .adapters.distributed.room_store import MySqlRoomStore
 from .adapters.distributed.session_store import RedisSessionStore
 from .adapters.distributed.user_store import MySqlUserStore
@@ -49,9 +51,7 @@ from .http_api.health import Phase, Readiness
 from .http_api.server import HttpServer
 from .metrics.exposition import Exposition, Source
 from .metrics.meters import CommitMeter, RealtimeMeter
-from .metrics.mysql import mysql_metrics
 from .metrics.node import NodeStatus
-from .metrics.redis import redis_metrics
 from .metrics.sources import (
     cache_metrics,
     commit_metrics,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric
 
-from ..adapters.distributed.redis_client import RedisClient
-from .families import counter, gauge, histogram
+from ...metrics.families import counter, gauge, histogram
+from .redis_client import RedisClient
 
 
 def redis_metrics(redis: RedisClient) -> Iterator[Metric]:

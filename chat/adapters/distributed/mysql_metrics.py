@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric
 
-from ..adapters.distributed.mysql_server import MySqlServer
-from ..adapters.distributed.mysql_shards import MySqlShards
-from .families import gauges
+from ...metrics.families import gauges
+from .mysql_server import MySqlServer
+from .mysql_shards import MySqlShards
 
 _LABELS = ("shard", "server")
 
