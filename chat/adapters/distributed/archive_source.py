@@ -197,8 +197,7 @@ async def _quarantine(session: Session, segment: Segment, quarantined: bool) -> 
             " STRAIGHT_JOIN archive_parts USING (room, first_seq) SET quarantined = %s",
             [*flat(chunk), quarantined],
         )
-    if any(held.values()):
-        await session.record(Kind.ROOMS, (Change("archive_parts", room, str(first)) for room, first in here))
+    await session.record(Kind.ROOMS, (Change("archive_parts", room, str(first)) for room, first in here))
 
 
 async def _segments(session: Session, after: str, limit: int) -> list[tuple[Segment, bool]]:

@@ -30,7 +30,8 @@ async def read_version(session: Session) -> int:
 
 async def write_map(session: Session, name: str, shard_map: ShardMap) -> None:
     """Gives a shard its name and what it does not know of a map. To be run in a transaction."""
-    await session.execute("INSERT IGNORE INTO map_version (only, version, shard) VALUES (1, 0, %s)", [name])
+    if not await session.rows("SELECT 1 FROM map_version FOR UPDATE"):
+        await session.execute("INSERT INTO map_version (only, version, shard) VALUES (1, 0, %s)", [name])
     known = await read_map(session)
     if known is None:
         for chunk in chunks(shard_map.items()):
@@ -39,7 +40,7 @@ async def write_map(session: Session, name: str, shard_map: ShardMap) -> None:
             )
         await bump_version(session)
     elif newer := shard_map.newer_than(known):
-        await _write_places(session, newer)
+        await write_places(session, newer)
 
 
 async def bump_version(session: Session) -> None:
@@ -47,8 +48,11 @@ async def bump_version(session: Session) -> None:
     await session.execute("UPDATE map_version SET version = version + 1")
 
 
-async def _write_places(session: Session, places: list[tuple[Bucket, Place]]) -> None:
-    """What arrives has arrived; what is being cleaned up stays so, wherever the bucket goes."""
+async def write_places(session: Session, places: list[tuple[Bucket, Place]]) -> None:
+    """Tells a shard where buckets are. To be run in a transaction.
+
+    What arrives has arrived; what is being cleaned up stays so, wherever the bucket goes.
+    """
     written = 0
     for chunk in chunks(places):
         written += await session.execute(

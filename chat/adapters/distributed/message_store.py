@@ -145,6 +145,7 @@ class MySqlMessageStore:
 
         async def commit(shard: str, part: dict[int, Row]) -> dict[int, Answer]:
             try:
+                self._shards.primary(shard)
                 return dict(zip(part, await self.commits[shard].call(list(part.values())), strict=True))
             except Unavailable as error:
                 return dict.fromkeys(part, error)

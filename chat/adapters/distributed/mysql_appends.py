@@ -86,8 +86,7 @@ class AppendBatch:
                 await session.restart()
         await _save_heads(session, {row.room: done for row, done in new})
         await _insert_mentions(session, new)
-        if any(held.values()):
-            await session.record(Kind.ROOMS, (Change("rooms", row.room) for row, _ in new if held[_bucket(row)]))
+        await session.record(Kind.ROOMS, (Change("rooms", row.room) for row, _ in new))
         self._tried |= {row[:3] for row, _ in new}
         return answers
 

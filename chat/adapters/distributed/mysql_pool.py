@@ -63,6 +63,7 @@ class Session:
 
     def __init__(self, connection: Any, shard: str) -> None:
         self._connection = connection
+        self._copying: set[int] = set()
         self.shard = shard
 
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
@@ -120,7 +121,9 @@ class Session:
         to leave counts as gone: nobody waits for a move within a transaction.
         """
         share = "LOCK IN SHARE MODE" if self.is_mariadb else "FOR SHARE"
-        return await self._owned(kind, keys, f"{share} SKIP LOCKED")
+        held = await self._owned(kind, keys, f"{share} SKIP LOCKED")
+        self._copying |= {bucket for bucket, copying in held.items() if copying}
+        return held
 
     async def hold_all(self, kind: Kind, keys: Collection[str]) -> bool:
         """Holds the buckets of all `keys`; whether one of them is being copied. Raises: Moved."""
@@ -130,9 +133,11 @@ class Session:
         return any(held.values())
 
     async def record(self, kind: Kind, changes: Iterable[Change]) -> None:
-        """Tells whoever moves the buckets what this transaction writes."""
+        """Tells whoever copies the buckets that are held, if there is somebody, what this transaction writes."""
+        if not self._copying:
+            return
         rows = ((kind, bucket_of(kind, change.root).number, *change) for change in sorted(set(changes)))
-        for chunk in chunks(rows):
+        for chunk in chunks(row for row in rows if row[1] in self._copying):
             await self.execute(
                 f"INSERT INTO bucket_changes (kind, bucket, `table`, root, item) VALUES {values(5, len(chunk))}"
                 " ON DUPLICATE KEY UPDATE times = times + 1",

@@ -87,7 +87,7 @@ class MySqlShards:
             work = _holding(kind, [key], work, changes)
 
         async def attempt() -> T:
-            return await self._primary(self.shard_of(kind, key)).run(
+            return await self.primary(self.shard_of(kind, key)).run(
                 work, transaction=transaction, idempotent=idempotent
             )
 
@@ -127,7 +127,7 @@ class MySqlShards:
 
             held = _holding(kind, part, on_part, changes and changes(part)) if transaction else on_part
             try:
-                return await self._primary(shard).run(held, transaction=transaction)
+                return await self.primary(shard).run(held, transaction=transaction)
             except Unavailable as error:
                 if instead is None:
                     raise
@@ -217,7 +217,8 @@ class MySqlShards:
             )
         self.map = newest
 
-    def _primary(self, shard: str) -> MySqlServer:
+    def primary(self, shard: str) -> MySqlServer:
+        """The primary of a shard of the map. Raises: Unavailable if this node was not given that."""
         server = self.primaries.get(shard)
         if server is None:
             raise Unavailable(f"this node was not given shard {shard}", retry_after=5.0)
@@ -300,8 +301,7 @@ def _holding(kind: Kind, keys: Sequence[str], work: Work[T], changes: Sequence[C
         if copying and changes is None:
             raise Unavailable("the shard is being moved", retry_after=5.0)
         value = await work(session)
-        if copying and changes:
-            await session.record(kind, changes)
+        await session.record(kind, changes or ())
         return value
 
     return held
