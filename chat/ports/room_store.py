@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import EllipsisType
 from typing import Protocol
 
+from ..domain.errors import ChatError
 from ..domain.messages import Position
 from ..domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ..domain.users import UserId
@@ -25,6 +26,9 @@ class RoomStore(Protocol):
 
     async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
         """The room and what `user` is in it; None for nothing. Raises: NotFound if there is no room."""
+
+    async def role_each(self, asked: Sequence[tuple[RoomId, UserId]]) -> list[tuple[Room, Role | None] | ChatError]:
+        """The same for many, in one call, with an answer for each in their order: NotFound or Unavailable, too."""
 
     async def set_role(
         self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...

@@ -17,6 +17,7 @@ from ..metrics.meters import RealtimeMeter
 from ..services import Post, Services
 from . import fields, pushes
 from .answers import Answers
+from .arrivals import Arrivals
 from .authentication import Authentication
 from .codecs import Command
 from .config import RealtimeConfig
@@ -59,6 +60,7 @@ class Dispatcher:
         self._config = config
         self._spawn = spawn
         self._meter = meter
+        self._arrivals = Arrivals(services.rooms, joins, spawn, self._proceed)
         self._publishing = Publishing(gateway, services.posting, spawn, self._proceed, meter)
         self._at_once: dict[str, _AtOnce] = {"ping": _ping, "leave": joins.leave}
         self._sending: dict[str, _Sending] = {"join": joins.join, "history": self._history}
@@ -89,24 +91,29 @@ class Dispatcher:
         commands = session.commands
         if commands and not session.busy:
             session.busy = True
-            if self._publishing.take(session, commands):
+            if self._publishing.take(session, commands) or self._arrivals.take(session, commands):
                 session.take()
             else:
                 self._spawn(partial(self._work, session))
 
     def flush(self) -> None:
-        """Ends a turn: posts what `begin` has collected in it."""
+        """Ends a turn: carries out together what `begin` has collected in it."""
         self._publishing.flush()
+        self._arrivals.flush()
 
-    def _proceed(self, session: Session) -> None:
-        """Something that was under way has ended."""
+    def _proceed(self, session: Session, left: Sequence[Command] = ()) -> None:
+        """Something that was under way has ended, but for the commands that are `left` of it."""
+        if left and not session.closed:
+            self._spawn(partial(self._work, session, left))
+            return
         session.busy = False
         if not session.closed:
             self.begin(session)
 
-    async def _work(self, session: Session) -> None:
-        """Carries out what is queued, until nothing is. One at a time for each session."""
+    async def _work(self, session: Session, first: Sequence[Command] = ()) -> None:
+        """Carries out `first`, then what is queued, until nothing is. One at a time for each session."""
         try:
+            await self._carry_out(session, first)
             while session.commands and not session.closed:
                 await self._carry_out(session, session.take())
         except Exception:
@@ -116,7 +123,7 @@ class Dispatcher:
         finally:
             session.busy = False
 
-    async def _carry_out(self, session: Session, commands: list[Command]) -> None:
+    async def _carry_out(self, session: Session, commands: Sequence[Command]) -> None:
         """Commands in their order. What is ready goes out before anything waits."""
         answers = Answers(self._gateway, session)
         position = 0

@@ -51,25 +51,49 @@ class Joins:
         since = fields.since(command)
         if room not in session.rooms and len(session.rooms) >= self._config.max_rooms_per_connection:
             raise Forbidden(f"a connection joins at most {self._config.max_rooms_per_connection} rooms")
-        session.joining = room
+        session.joining = (room,)
         try:
             feed, role = await self._admit(session, who, room)
             surplus = True
             try:
                 if since is not None:
                     await feed.backlog.reach(since)
-                if session.joining is None or session.closed:
+                if room not in session.joining or session.closed:
                     raise NotFound("no such room")
                 surplus = room in session.rooms
-                session.rooms[feed.room] = role  # the feed's string, which all its sessions share
-                if not surplus:
-                    self._services.presence.track(room, who.user.id, self._name_of(session))
+                self._enter(session, who, feed, role)
                 self._go_live(session, feed, number, since, role, answers)
             finally:
                 if surplus:
                     self._feeds.release(feed, session.codec)
         finally:
-            session.joining = None
+            session.joining = ()
+
+    def feed_for(self, session: Session, room: RoomId, since: Position | None) -> RoomFeed | None:
+        """The feed of a room that can be joined by `join_at_once`, as things are now."""
+        feed = self._feeds.of(room) if self._feeds.is_open(room) else None
+        if feed is None or (since is not None and feed.backlog.missed(since) is None):
+            return None
+        return None if room in session.rooms else feed
+
+    def join_at_once(
+        self, session: Session, who: Identity, feed: RoomFeed, number: int, since: Position | None, role: Role
+    ) -> bool:
+        """`join` for a member, where nothing has to be waited for; if something has, nothing happens."""
+        room = feed.room
+        if room not in session.joining or len(session.rooms) >= self._config.max_rooms_per_connection:
+            return False
+        if self.feed_for(session, room, since) is not feed:
+            return False
+        feed.retain(session.codec)
+        self._enter(session, who, feed, role)
+        self._go_live(session, feed, number, since, role, Answers(self._gateway, session))
+        return True
+
+    def _enter(self, session: Session, who: Identity, feed: RoomFeed, role: Role) -> None:
+        if feed.room not in session.rooms:
+            self._services.presence.track(feed.room, who.user.id, self._name_of(session))
+        session.rooms[feed.room] = role  # the feed's string, which all its sessions share
 
     async def _admit(self, session: Session, who: Identity, room: RoomId) -> tuple[RoomFeed, Role]:
         """The open feed, with one more subscriber, and the role.
@@ -132,8 +156,7 @@ class Joins:
 
     def _remove(self, session: Session, room: RoomId, reason: str) -> None:
         """Ends the live feed, and a join that is under way."""
-        if session.joining == room:
-            session.joining = None
+        session.joining = tuple(other for other in session.joining if other != room)
         if room in session.rooms and not session.closed:
             self._drop(session, room)
             self._gateway.send(session.connection, session.codec.encode(pushes.removed(room, reason)))
@@ -152,7 +175,7 @@ class Joins:
 
     def forget(self, session: Session) -> None:
         """The connection has gone: nothing of it stays behind."""
-        session.joining = None
+        session.joining = ()
         for room in session.rooms:
             self._let_go(session, room)
         session.rooms = {}

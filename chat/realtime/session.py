@@ -42,8 +42,8 @@ class Session:
         self.identity: Identity | None = None
         self.rooms: dict[RoomId, Role] = {}
         """Joined rooms, with the user's role as last heard."""
-        self.joining: RoomId | None = None
-        """The room that a join is under way to; None again if the user loses it meanwhile."""
+        self.joining: tuple[RoomId, ...] = ()
+        """The rooms that joins are under way to, but for those that the user loses meanwhile."""
         self.commands: list[Command] | None = None
         """Waiting for the one that is worked on."""
         self.queued_bytes = 0

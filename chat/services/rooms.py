@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import trio
 
-from ..domain.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from ..domain.errors import ChatError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from ..domain.ids import is_id
 from ..domain.rooms import MAX_ROOM_NAME_CHARACTERS, Member, Operation, Role, Room, RoomId, RoomKind, check, outranks
 from ..domain.users import Identity, User, UserId, check_name
@@ -139,6 +139,11 @@ class Rooms:
             return was or Role.MEMBER
 
         return found, await self._change(room, who.user.id, entered)
+
+    async def roles_of_members(self, asked: Sequence[tuple[UserId, RoomId]]) -> list[Role | None]:
+        """What each user is in the room, if that lets them in; None: ask `enter`, which can say why not."""
+        answers = await self._rooms.role_each([(room, user) for user, room in asked])
+        return [None if isinstance(answer, ChatError) or answer[1] is Role.BANNED else answer[1] for answer in answers]
 
     async def leave(self, who: Identity, room: RoomId) -> None:
         """Ends the membership; not being a member is no error.

@@ -165,6 +165,20 @@ async def test_a_role_is_written_changed_and_removed(stores: Stores, room: Room)
         assert await stores.rooms.set_role(room.id, user, role) is False
 
 
+async def test_many_roles_are_told_in_one_answer_each(stores: Stores, room: Room, owner: User) -> None:
+    other = await stores.new_room(owner)
+    users = [await stores.new_user() for _ in range(3)]
+    await stores.rooms.set_role(room.id, users[0].id, Role.MEMBER)
+    await stores.rooms.set_role(other.id, users[1].id, Role.BANNED)
+    asked = [(place.id, user.id) for place in (room, other) for user in (owner, *users)]
+    roles = [Role.OWNER, Role.MEMBER, None, None, Role.OWNER, None, Role.BANNED, None]
+    answers = await stores.rooms.role_each([*asked, (NOWHERE, owner.id), asked[1]])
+    assert answers[:8] == [*zip([room] * 4 + [other] * 4, roles, strict=True)]
+    assert isinstance(answers[8], NotFound)
+    assert answers[9] == (room, Role.MEMBER)
+    assert await stores.rooms.role_each([]) == []
+
+
 async def test_an_unknown_user_gets_no_role(stores: Stores, room: Room) -> None:
     with pytest.raises(NotFound):
         await stores.rooms.set_role(room.id, NOBODY, Role.MEMBER)

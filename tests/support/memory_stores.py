@@ -202,13 +202,19 @@ class MemorySessionStore:
 
 
 class MemoryRoomStore:
-    """Shares the rooms' epochs and tops with the message store."""
+    """Shares the rooms' epochs and tops with the message store.
+
+    `is_away` makes it refuse to say roles, `latency` is how long it takes to; `reads` are the roles that it was
+    asked for, `batches` how many at a time where it was asked for many.
+    """
 
     def __init__(self, messages: MemoryMessageStore, users: MemoryUserStore) -> None:
         self.rooms: dict[RoomId, Room] = {}
         self.roles: dict[RoomId, dict[UserId, Role]] = {}
         self.marks: dict[tuple[RoomId, UserId], int] = {}
         self.reads: list[tuple[RoomId, UserId]] = []
+        self.batches: list[int] = []
+        self.is_away = False
         self.latency = 0.0
         self._messages = messages
         self._users = users
@@ -232,10 +238,25 @@ class MemoryRoomStore:
         return self.rooms[room]
 
     async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
-        self.reads.append((room, user))
-        found = await self.room(room), self.roles.get(room, {}).get(user)
+        [answer] = await self._role_each([(room, user)])
+        if isinstance(answer, ChatError):
+            raise answer
+        return answer
+
+    async def role_each(self, asked: Sequence[tuple[RoomId, UserId]]) -> list[tuple[Room, Role | None] | ChatError]:
+        self.batches.append(len(asked))
+        return await self._role_each(asked)
+
+    async def _role_each(self, asked: Sequence[tuple[RoomId, UserId]]) -> list[tuple[Room, Role | None] | ChatError]:
+        if self.is_away:
+            raise Unavailable("the rooms are away")
+        self.reads += asked
+        answers: list[tuple[Room, Role | None] | ChatError] = [
+            (self.rooms[room], self.roles[room].get(user)) if room in self.rooms else NotFound("no such room")
+            for room, user in asked
+        ]
         await trio.sleep(self.latency)
-        return found
+        return answers
 
     async def set_role(
         self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...

@@ -6,14 +6,14 @@ import base64
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
 import structlog
 from asyncmy.errors import IntegrityError
 
-from ...domain.errors import ChatError, NotFound
+from ...domain.errors import ChatError, NotFound, Unavailable
 from ...domain.messages import Position
 from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
@@ -32,6 +32,7 @@ _ROOM = "rooms.id, rooms.kind, rooms.name, rooms.epoch"
 _log = structlog.get_logger("chat.mysql")
 
 Listed = tuple[Room, Role, Position, int]
+_Roles = tuple[Room, dict[UserId, Role | None]]
 
 
 class MySqlRoomStore:
@@ -63,6 +64,19 @@ class MySqlRoomStore:
 
     async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
         return await self._shards.on(Kind.ROOMS, room, functools.partial(_room_and_role, room=room, user=user))
+
+    async def role_each(self, asked: Sequence[tuple[RoomId, UserId]]) -> list[tuple[Room, Role | None] | ChatError]:
+        users: dict[RoomId, list[UserId]] = {}
+        for room, user in asked:
+            users.setdefault(room, []).append(user)
+
+        async def ask(session: Session, rooms: list[RoomId]) -> dict[RoomId, _Roles | Unavailable]:
+            return {**await _roles(session, {room: users[room] for room in rooms})}
+
+        found: dict[RoomId, _Roles | Unavailable] = {}
+        for part in await self._shards.on_each(Kind.ROOMS, users, ask, instead=dict.fromkeys):
+            found |= part
+        return [_role_in(found.get(room), user) for room, user in asked]
 
     async def set_role(
         self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...
@@ -181,6 +195,36 @@ async def _room_and_role(session: Session, room: RoomId, user: UserId) -> tuple[
     return _as_room(row[:4]), None if row[4] is None else Role(row[4].decode())
 
 
+async def _roles(session: Session, users: Mapping[RoomId, Sequence[UserId]]) -> dict[RoomId, _Roles]:
+    """Every room that is here, and what its `users` are in it."""
+
+    async def ask(rooms: Sequence[RoomId]) -> dict[RoomId, _Roles]:
+        found: dict[RoomId, _Roles] = {}
+        for chunk in chunks((room, user) for room in rooms for user in users[room]):
+            query = (
+                f"SELECT {_ROOM}, wanted.user, members.role FROM {table(('room', 'user'), len(chunk))} AS wanted"
+                f" STRAIGHT_JOIN {session.home('rooms')} AND rooms.id = wanted.room"
+                " LEFT JOIN members ON members.room = rooms.id AND members.user = wanted.user"
+            )
+            for *row, user, role in await session.rows(query, flat(chunk)):
+                room = _as_room(row)
+                _, roles = found.setdefault(room.id, (room, {}))
+                roles[UserId(user.decode())] = role and Role(role.decode())
+        return found
+
+    return await session.each_of(Kind.ROOMS, list(users), ask)
+
+
+def _role_in(found: _Roles | Unavailable | None, user: UserId) -> tuple[Room, Role | None] | ChatError:
+    match found:
+        case Unavailable():
+            return found
+        case None:
+            return NotFound("no such room")
+        case room, roles:
+            return room, roles.get(user)
+
+
 async def _insert(session: Session, room: Room, roles: dict[UserId, Role]) -> Room:
     """Twice is once: the room that is there already is the answer."""
     query = f"SELECT {_ROOM} FROM rooms WHERE id = %s"
@@ -275,9 +319,11 @@ async def _search(session: Session, prefix: str, behind: tuple[str, str], limit:
 
 
 async def _unread_mentions(session: Session, user: UserId) -> list[tuple[str, int]]:
+    """Those of rooms that this shard has: a copy on its way in or out knows nothing of the newest marks."""
     query = (
         "SELECT newest.room, newest.seq FROM"
         " (SELECT room, seq FROM mentions WHERE user = %s ORDER BY ts DESC LIMIT %s) AS newest"
+        f" STRAIGHT_JOIN ({session.home('rooms')}) ON rooms.id = newest.room"
         " LEFT JOIN read_marks ON read_marks.room = newest.room AND read_marks.user = %s"
         " WHERE newest.seq > COALESCE(read_marks.seq, 0)"
     )

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from types import EllipsisType
 
-from ...domain.errors import NotFound
+from ...domain.errors import ChatError, NotFound
 from ...domain.messages import Position
 from ...domain.rooms import Member, Role, Room, RoomId, RoomKind
 from ...domain.users import UserId
@@ -36,6 +36,10 @@ class SqliteRoomStore:
 
     async def role(self, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
         return _found(await self._database.read_together(_rooms_and_roles, (room, user)))
+
+    async def role_each(self, asked: Sequence[tuple[RoomId, UserId]]) -> list[tuple[Room, Role | None] | ChatError]:
+        answers = await self._database.read(functools.partial(_rooms_and_roles, wanted=asked))
+        return [NotFound("no such room") if answer is None else answer for answer in answers]
 
     async def set_role(
         self, room: RoomId, user: UserId, role: Role | None, *, was: Role | EllipsisType | None = ...
