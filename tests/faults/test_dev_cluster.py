@@ -42,8 +42,9 @@ async def test_a_killed_command_leaves_no_process(tmp_path: Path) -> None:
         cluster.process.kill()
         await cluster.wait()
         with trio.fail_after(60):
-            while any(map(is_alive, children.values())):
-                await trio.sleep(0.05)  # nobody is told of the end of another's child
+            # Nobody is told of the end of another's child.
+            while any(map(is_alive, children.values())):  # noqa: ASYNC110
+                await trio.sleep(0.05)
 
 
 @pytest.mark.slow
