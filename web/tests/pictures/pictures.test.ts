@@ -85,6 +85,7 @@ test("the pictures of the manual", async () => {
 /** The operator's page, with a minute of talk on its charts. */
 async function drawOperation(admin: Person, speaker: Person, room: string): Promise<void> {
   await speaker.openRoom(room);
+  await admin.page.setViewportSize({ width: 1200, height: 1000 });
   await admin.page.goto(`${admin.node.url}/admin`);
   await admin.page.getByRole("img", { name: /^Connections/ }).waitFor();
   for (let second = 0; second < 60; second++) {

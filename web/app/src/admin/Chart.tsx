@@ -9,10 +9,12 @@ interface Props {
 
 const WIDTH = 300;
 const HEIGHT = 72;
+/** A line that does not change shall not lie on the edge. */
+const HEADROOM = 1.1;
 
 /** A small line chart of the last minutes, with the newest value in figures. */
 export function Chart({ title, lines, format }: Props) {
-  const top = ceiling(Math.max(...lines.map(({ values }) => highest(values))));
+  const top = ceiling(HEADROOM * Math.max(...lines.map(({ values }) => highest(values))));
   const told = lines.map(({ name, values }) => {
     const now = latest(values);
     return { name, now: now === undefined ? "–" : format(now), most: format(highest(values)) };

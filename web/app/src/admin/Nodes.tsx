@@ -5,6 +5,7 @@ import { TableScroller } from "./TableScroller.tsx";
 /** The nodes of the cluster, as the node that answers knows them. */
 export function Nodes({ nodes, answering }: { nodes: readonly NodeInfo[]; answering: string }) {
   if (nodes.length === 0) return null;
+  const hasRegions = nodes.some(({ region }) => region !== "");
   return (
     <section className="panel" aria-labelledby="admin-nodes">
       <h2 id="admin-nodes">
@@ -16,7 +17,7 @@ export function Nodes({ nodes, answering }: { nodes: readonly NodeInfo[]; answer
             <tr>
               <th scope="col">Node</th>
               <th scope="col">Address</th>
-              <th scope="col">Region</th>
+              {hasRegions && <th scope="col">Region</th>}
               <th scope="col">Connections</th>
               <th scope="col">State</th>
             </tr>
@@ -29,7 +30,7 @@ export function Nodes({ nodes, answering }: { nodes: readonly NodeInfo[]; answer
                   {node.node === answering && <span className="tag">answers you</span>}
                 </th>
                 <td>{node.address}</td>
-                <td>{node.region}</td>
+                {hasRegions && <td>{node.region}</td>}
                 <td>
                   <Load {...node} />
                 </td>
