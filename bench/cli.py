@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chat.dev_cluster import ClusterFailed
 
-from . import broadcast, cluster, cluster_report, compare, plots, profiles, results, runner, tables
+from . import broadcast, capacity, cluster, cluster_report, compare, plots, profiles, results, runner, tables
 from .load import BINARY, LoadFailed, is_built
 from .scenarios import SCENARIOS, Scenario
 from .servers import SERVERS, Job
@@ -125,8 +125,10 @@ def _cluster(arguments: argparse.Namespace) -> int:
         users=arguments.users,
         rooms=arguments.rooms,
         zipf=arguments.zipf,
+        local=arguments.local,
         rate=arguments.rate,
         seconds=arguments.seconds,
+        text_bytes=arguments.text_bytes,
     )
     folder = arguments.output or RESULTS / f"{datetime.date.today()}-cluster"
     folder.mkdir(parents=True, exist_ok=True)
@@ -192,11 +194,17 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--users", type=int, default=9_000, help="connections, a third at each node [9000]")
     whole.add_argument("--rooms", type=int, default=200, help="each with members at all nodes [200]")
     whole.add_argument("--zipf", action="store_true", help="room k has a share of 1/k of the largest one's members")
+    whole.add_argument("--local", action="store_true", help="each room's members are all at one node")
     whole.add_argument("--rate", type=float, default=500.0, help="messages a second, in an open loop [500]")
+    whole.add_argument("--text-bytes", type=int, default=128, help="of text a message [128]")
     whole.add_argument("--seconds", type=float, default=20.0, help="of load [20]")
     whole.add_argument("--profile", action="store_true", help="watch a node with py-spy meanwhile")
     whole.add_argument("--output", type=Path, help="folder for results [bench/results/DATE-cluster]")
     whole.set_defaults(run=_cluster)
+
+    paper = commands.add_parser("capacity", help="what a fleet needs, from a plan and measured costs")
+    capacity.add_arguments(paper)
+    paper.set_defaults(run=capacity.run)
 
     commands.add_parser("list", help="all scenarios and servers").set_defaults(run=_list)
     return parser
