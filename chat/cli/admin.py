@@ -37,7 +37,7 @@ async def set_password(arguments: argparse.Namespace, ports: Ports, services: Se
     """Sets a new password and ends all sessions of the user."""
     user = await _user(ports, arguments.name)
     await ports.users.set_password_hash(user.id, await Passwords().hash(check_password(_password())))
-    await ports.sessions.revoke_user(user.id)
+    await services.auth.sign_out_user(user.id)
 
 
 async def ban_user(arguments: argparse.Namespace, ports: Ports, services: Services) -> None:
