@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,8 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
+PREFIX = "chat_gateway_"
+DOCS = Path(__file__).parents[2] / "docs" / "operation.md"
 Backend = Literal["native", "pure"]
 Samples = dict[tuple[str, ...], float]
 
@@ -58,27 +61,43 @@ class Scene:
         token = headers["Authorization"].removeprefix("Bearer ")
         return await self.sockets.connect(self.listening.address, token)
 
-    async def scrape(self) -> Samples:
-        """Values by name and labels."""
+    async def exposed(self) -> str:
+        """What the port for metrics answers."""
         assert self.listening.admin is not None
         host, port = self.listening.admin
         answer = await self.client.get(f"http://{host}:{port}/metrics")
         assert answer.status_code == 200
-        samples = [sample for family in parse(answer.text) for sample in family.samples]
-        found = {
-            (sample.name.removeprefix("chat_gateway_"), *sample.labels.values()): sample.value for sample in samples
-        }
+        return answer.text
+
+    async def scrape(self) -> Samples:
+        """Values by name and labels."""
+        samples = [sample for family in parse(await self.exposed()) for sample in family.samples]
+        found = {(sample.name.removeprefix(PREFIX), *sample.labels.values()): sample.value for sample in samples}
         assert len(found) == len(samples)
         return found
 
-    async def until(self, **wanted: float) -> Samples:
-        """Scrapes until these metrics without labels have these values."""
+    async def metric_names(self) -> set[str]:
+        """Of ours, as they are written in queries; without the suffixes of histograms."""
+        families = parse(await self.exposed())
+        suffixes = {"counter": "_total"}
+        return {
+            family.name.removeprefix(PREFIX) + suffixes.get(family.type, "")
+            for family in families
+            if family.name.startswith(PREFIX)
+        }
+
+    async def until(self, condition: Callable[[Samples], bool]) -> Samples:
+        """Scrapes until `condition` holds: nothing tells when another thread has counted."""
         samples = await self.scrape()
         with trio.fail_after(SECONDS):
-            while any(samples[name,] != value for name, value in wanted.items()):
+            while not condition(samples):
                 await trio.sleep(0.05)
                 samples = await self.scrape()
         return samples
+
+    async def until_left(self, connections: int) -> Samples:
+        """Waits until that many are connected."""
+        return await self.until(lambda now: now["connections",] == now["sessions",] == connections)
 
 
 @asynccontextmanager
@@ -117,7 +136,7 @@ async def test_the_counters_are_what_happened(tmp_path: Path, backend: Backend) 
         for socket in sockets:
             await socket.pushed("message", 10)
         await sockets[2].close()
-        now = await node.until(connections=2, sessions=2)
+        now = await node.until_left(2)
 
         def rose(*name: str) -> float:
             return now[name] - before.get(name, 0)
@@ -164,6 +183,14 @@ async def test_a_node_of_a_cluster_tells_of_its_shards_and_of_redis(tmp_path: Pa
         assert samples["redis_commands_total",] >= samples["redis_call_seconds_count",] > 0
         assert samples["redis_primaries",] == samples["redis_primaries_up",] == 1
         assert samples["cache_reads_total", "hit"] + samples["cache_reads_total", "miss"] == 1
+        assert await node.metric_names() == documented_names()
+
+
+def documented_names() -> set[str]:
+    """Those in the first column of the table of metrics."""
+    table = DOCS.read_text().partition("| metric |")[2].partition("\n\n")[0]
+    firsts = (line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    return {name for first in firsts for name in re.findall(r"`(\w+)", first)}
 
 
 async def test_a_refused_handshake_is_counted_by_its_status(tmp_path: Path) -> None:
@@ -212,6 +239,13 @@ async def test_an_operator_sees_a_connection_and_ends_it(tmp_path: Path) -> None
     async with scene(tmp_path) as node:
         _, admin = await node.signed_in("anna")
         bob, headers = await node.account("bob")
+        room = (await node.client.post("/api/rooms", json={"name": "tea"}, headers=headers)).json()["room"]["id"]
+        socket = await node.socket(headers)
+        await socket.ask("join", room=room)
+        await socket.ask("publish", room=room, key="k", body={"text": "hello"})
+        await socket.pushed("message")
+        await socket.close()
+        await node.until_left(0)
         for action, code in (("close", 4503), ("ban", 4504)):
             if action == "ban":
                 _, headers = await node.signed_in("bob")
@@ -221,12 +255,16 @@ async def test_an_operator_sees_a_connection_and_ends_it(tmp_path: Path) -> None
             assert await connections(node, admin, "bob") == 2
             (await node.client.post(f"/api/admin/users/{bob}/{action}", headers=admin)).raise_for_status()
             assert [await socket.close_code() for socket in sockets] == [code, code]
-            await node.until(sessions=0)
+            await node.until_left(0)
             assert await connections(node, admin, "bob") == 0
+        await node.until(lambda now: now["event_loop_lag_seconds_count",] > 0)
         overview: dict[str, Any] = (await node.client.get("/api/admin/overview", headers=admin)).json()
         assert (overview["node"], overview["connections"]) == ("node-a", 0)
-        assert overview["deliveries"] >= 4
+        assert (overview["messages"], overview["slow_consumers"]) == (1, 0)
+        assert overview["deliveries"] >= 3 + 4
         assert overview["uptime_seconds"] > 0
+        for waits in ("latency_ms", "commit_ms", "event_loop_lag_ms"):
+            assert 0 < overview[waits]["p50"] <= overview[waits]["p99"]
         [line] = overview["nodes"]
         assert (line["node"], line["address"]) == ("node-a", "{}:{}".format(*node.listening.address))
 
