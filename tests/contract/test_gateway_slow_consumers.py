@@ -6,6 +6,8 @@ outbox must fill whatever the machine's buffers are.
 
 from __future__ import annotations
 
+import trio
+
 from gateway_core import Closed, ConnectionId, Drained
 from tests.support.gateways import Application, Gateways
 from tests.support.raw_peer import TEXT, RawPeer, frame
@@ -141,6 +143,23 @@ async def test_staying_above_the_soft_limit_closes_with_4008(gateways: Gateways)
     async with gateways(**settings) as app, app.connect("room", receive_buffer=RECEIVE_BUFFER) as (peer, connection):
         publish_many(app, positions=True)
         await check_slow_consumer(app, peer, connection)
+
+
+async def test_b20_to_read_a_byte_now_and_then_is_not_to_catch_up(gateways: Gateways) -> None:
+    async def trickle(peer: RawPeer) -> None:
+        while True:
+            assert await peer.stream.receive_some(1)
+            await trio.sleep(0.01)
+
+    settings = {**PATIENT, "slow_consumer_seconds": 0.5, "close_seconds": 0.5}
+    async with gateways(**settings) as app, app.connect("room", receive_buffer=RECEIVE_BUFFER) as (peer, connection):
+        publish_many(app, positions=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trickle, peer)
+            closed = await app.next(Closed)
+            nursery.cancel_scope.cancel()
+        assert (closed.connection, closed.code, closed.clean) == (connection, 4008, False)
+        await app.until(lambda stats: stats.connections == 0)
 
 
 async def check_slow_consumer(app: Application, peer: RawPeer, connection: ConnectionId) -> None:
