@@ -18,12 +18,13 @@ class TcpProxy:
 
     def __init__(self, target_port: int) -> None:
         self.port = 0
+        self.target_port = target_port
+        """Where new connections go."""
         self.delay_seconds = 0.0
         self.drops: Callable[[bytes], bool] | None = None
         """Pieces of answers that vanish."""
         self.refusing = False
         """New connections are closed at once."""
-        self._target_port = target_port
         self._connections: set[trio.CancelScope] = set()
 
     def cut(self) -> None:
@@ -38,7 +39,7 @@ class TcpProxy:
             try:
                 async with client:
                     if not self.refusing:
-                        async with await trio.open_tcp_stream("127.0.0.1", self._target_port) as server:
+                        async with await trio.open_tcp_stream("127.0.0.1", self.target_port) as server:
                             await self._carry_both(client, server)
             except (OSError, trio.BrokenResourceError):
                 pass

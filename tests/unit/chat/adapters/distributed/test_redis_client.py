@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,17 @@ from tests.support.redis_servers import (
     REDIS_KINDS,
     RedisProcess,
     RedisSetup,
+    SentinelSetup,
     emptied,
     free_port,
     redis_cluster,
+    redis_sentinel,
     redis_server,
 )
 from tests.support.tcp_proxy import tcp_proxy
 
 DEADLINE_SECONDS = 20
+PATIENCE_SECONDS = 60
 TAKE = load_script("take", "clock")
 
 
@@ -57,13 +61,13 @@ async def is_answered(redis: RedisClient) -> bool:
 
 async def until_answered(redis: RedisClient) -> None:
     """Waits for a server that comes back."""
-    with trio.fail_after(DEADLINE_SECONDS):
+    with trio.fail_after(PATIENCE_SECONDS):
         while not await is_answered(redis):  # noqa: ASYNC110 -- a server tells nobody that it is back
             await trio.sleep(0.01)
 
 
 async def until_refused(redis: RedisClient) -> None:
-    with trio.fail_after(DEADLINE_SECONDS):
+    with trio.fail_after(PATIENCE_SECONDS):
         while await is_answered(redis):  # noqa: ASYNC110 -- nor that it has gone
             await trio.sleep(0.01)
 
@@ -215,6 +219,61 @@ async def test_with_a_password_only_its_owner_gets_in(caplog: pytest.LogCaptureF
                 assert "hunter" not in refusal.value.message
 
 
+async def test_a_password_that_changes_and_changes_back(own_redis: RedisProcess) -> None:
+    async with open_redis(own_redis.url, deadline_seconds=0.5) as redis:
+        await until_answered(redis)
+        own_redis.command("CONFIG", "SET", "requirepass", "another")
+        async with await trio.open_tcp_stream("127.0.0.1", own_redis.port) as administrator:
+            await administrator.send_all(pack("AUTH", "another") + pack("CLIENT", "KILL", "TYPE", "normal"))
+            await until_refused(redis)
+            await administrator.send_all(pack("CONFIG", "SET", "requirepass", ""))
+        await until_answered(redis)
+
+
+async def test_a_full_server_refuses_what_needs_memory_and_answers_the_rest(own_redis: RedisProcess) -> None:
+    own_redis.command("SET", "k", "v")
+    own_redis.command("CONFIG", "SET", "maxmemory", "1")
+    async with open_redis(own_redis.url, deadline_seconds=DEADLINE_SECONDS) as redis:
+        refused, found = await redis.execute([Command("k", "SET", "k", "w"), Command("k", "GET", "k")])
+    assert isinstance(refused, Unavailable)
+    assert refused.message == "redis refuses: OOM"
+    assert found == b"v"
+
+
+async def test_a_replica_is_no_place_for_events() -> None:
+    sentinel = emptied("sentinel")
+    assert isinstance(sentinel, SentinelSetup)
+    async with open_redis(sentinel.replica.url, deadline_seconds=0.5) as redis:
+        with pytest.raises(Unavailable):  # it would take it, and tell none of those that listen at the primary
+            await redis.ask(Command("channel", "PUBLISH", "channel", "x"))
+
+
+async def test_a_primary_that_was_demoted_is_left_at_once() -> None:
+    """Behind one address, as a balancer or a name has it."""
+    with redis_server() as old, redis_server() as new:
+        async with (
+            tcp_proxy(old.port) as proxy,
+            open_redis(f"redis://127.0.0.1:{proxy.port}", deadline_seconds=DEADLINE_SECONDS) as redis,
+        ):
+            await redis.ask(Command("k", "SET", "k", "old"))
+            old.command("REPLICAOF", "127.0.0.1", new.port)
+            proxy.target_port = new.port  # the connection to the old one lives
+            assert await redis.ask(Command("k", "SET", "k", "new")) == b"OK"
+        assert new.command("GET", "k") == b"new"
+
+
+async def test_sentinels_are_asked_with_the_password_or_without() -> None:
+    with redis_sentinel() as setup:
+        url = setup.url.replace("://", "://:hunter2@")
+        setup.primary.command("CONFIG", "SET", "requirepass", "hunter2")
+        async with open_redis(url, deadline_seconds=DEADLINE_SECONDS) as redis:
+            assert await redis.ask(echo("x")) == b"x"
+        for sentinel in setup.sentinels:
+            sentinel.command("ACL", "SETUSER", "default", ">hunter2")
+        async with open_redis(url, deadline_seconds=DEADLINE_SECONDS) as redis:
+            assert await redis.ask(echo("x")) == b"x"
+
+
 async def test_a_database_is_chosen(own_redis: RedisProcess) -> None:
     async with open_redis(f"{own_redis.url}/3", deadline_seconds=DEADLINE_SECONDS) as redis:
         await redis.ask(Command("k", "SET", "k", "v"))
@@ -261,6 +320,73 @@ async def test_a_slot_that_moves_takes_its_commands_along() -> None:
             for primary in cluster.primaries:
                 primary.command("CLUSTER", "SETSLOT", slot, "NODE", target.command("CLUSTER", "MYID"))
             assert await redis.execute([Command(each, "GET", each) for each in (key, new)]) == [b"old", b"value"]
+            await redis.execute([Command(new, "APPEND", new, "!") for _ in range(100)])
+            assert await redis.ask(Command(new, "GET", new)) == b"value" + 100 * b"!"
+
+
+async def test_many_commands_that_find_their_slot_moved_go_there_together() -> None:
+    with redis_cluster() as cluster:
+        source, target = cluster.primaries[:2]
+        keys = [f"key{number}" for number in range(300)]
+        moving = sorted({slot_of(key) for key in keys if cluster.owner(slot_of(key)) is source})[:20]
+        async with open_redis(cluster.url, deadline_seconds=DEADLINE_SECONDS) as redis:
+            assert await redis.execute([Command(key, "GET", key) for key in keys]) == [None] * 300
+            for slot in moving:
+                for primary in cluster.primaries:
+                    primary.command("CLUSTER", "SETSLOT", slot, "NODE", target.command("CLUSTER", "MYID"))
+            assert await redis.execute([Command(key, "SET", key, key) for key in keys]) == [b"OK"] * 300
+            found = await redis.execute([Command(key, "GET", key) for key in keys])
+            assert found == [key.encode() for key in keys]
+
+
+@pytest.mark.slow
+async def test_a_mute_primary_delays_nobody_at_the_others() -> None:
+    with redis_cluster() as cluster:
+        victim = cluster.primaries[0]
+        keys = [f"key{number}" for number in range(60)]
+        lost = {key for key in keys if cluster.owner(slot_of(key)) is victim}
+        refused: list[set[str]] = []
+
+        async def ask_all(redis: RedisClient) -> None:
+            replies = await redis.execute([echo(key) for key in keys])
+            refused.append({key for key, reply in zip(keys, replies, strict=True) if isinstance(reply, Unavailable)})
+
+        async with open_redis(cluster.url, deadline_seconds=5) as redis:
+            await until_answered(redis)
+            victim.pause()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask_all, redis)
+                for _ in range(100):
+                    others = [key for key in keys if key not in lost]
+                    assert await redis.execute([echo(key) for key in others]) == [key.encode() for key in others]
+            assert refused[0] <= lost
+            with trio.fail_after(PATIENCE_SECONDS):  # until the victim is replaced
+                while refused[-1]:
+                    await ask_all(redis)
+                    await trio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_cluster_that_is_somewhere_else_now_is_found_by_its_url() -> None:
+    with lonely_cluster() as old, lonely_cluster() as new:
+        async with (
+            tcp_proxy(old.port) as proxy,
+            open_redis(f"redis+cluster://127.0.0.1:{proxy.port}", deadline_seconds=1) as redis,
+        ):
+            await until_answered(redis)
+            old.kill()
+            await until_refused(redis)
+            proxy.target_port = new.port
+            await until_answered(redis)
+
+
+@contextlib.contextmanager
+def lonely_cluster() -> Iterator[RedisProcess]:
+    """A cluster of one."""
+    with redis_server("--cluster-enabled", "yes", "--cluster-port", f"{free_port()}") as server:
+        server.command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        server.wait_until(lambda: b"cluster_state:ok" in server.command("CLUSTER", "INFO"))
+        yield server
 
 
 class Actor:
