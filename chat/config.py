@@ -33,6 +33,9 @@ class ChatConfig:
     nodes sends clients here; empty: only who asks this node is sent here, by the address that was asked."""
     region: str = ""
     """A name for where this node is; /api/connect prefers nodes of the client's region."""
+    workers: int = 1
+    """Processes on one port, each a node of its own, started anew when it ends; more than 1 need shards and redis.
+    Of what is set for a process (max_connections and so on), each has its own."""
     lease_seconds: float = 15.0
     """How long the others wait for a sign of life until this node counts as dead; given every third of it."""
     backend: Literal["auto", "native", "pure"] = "auto"
@@ -90,6 +93,10 @@ class ChatConfig:
             raise ValueError("advertise must be ws://host:port or wss://host:port, without a path")
         if not 0 <= self.admin_port <= 65_535:
             raise ValueError("admin_port must be between 0 and 65535")
+        if self.workers < 1:
+            raise ValueError("workers must be at least 1")
+        if self.workers > 1 and not (self.shards and self.redis):
+            raise ValueError("workers: more than one needs --shard and --redis; a data directory serves one process")
         for name in ("token_seconds", "shutdown_seconds", "lease_seconds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

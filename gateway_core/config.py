@@ -20,6 +20,8 @@ class GatewayConfig:
     """0 lets the operating system choose; see `Gateway.address`."""
     reactors: int = 1
     """Native threads, each with its own listener on the same port. One saturates one core."""
+    share_port: bool = False
+    """Lets other processes listen on the same port (SO_REUSEPORT); the system deals the connections out."""
     backlog: int = 4096
     """A storm that overflows it costs its clients seconds of SYN retries, not errors."""
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 from collections.abc import Sequence
 
 from ..config import ChatConfig
 from ..settings import ConfigError, settings_of, show
 from ..version import version
-from . import admin, archive, database, dev_cluster, serve
+from . import admin, archive, database, dev_cluster, serve, workers
 from .flags import Parser, add_settings, complain, load_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0 done, 1 it failed, 2 it was asked for wrongly."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser().parse_args(words, argparse.Namespace(words=words))
     try:
         return int(arguments.run(arguments))
     except ConfigError as error:
@@ -37,7 +39,7 @@ def _parser() -> Parser:
         description="Runs a node until SIGTERM or SIGINT.",
     )
     add_settings(serving)
-    serving.set_defaults(run=lambda arguments: serve.run(load_config(arguments)[0]))
+    serving.set_defaults(run=_serve)
 
     showing = commands.add_parser(
         "config", help="show the settings in effect", usage=serving.usage, description=_show_config.__doc__
@@ -52,6 +54,11 @@ def _parser() -> Parser:
     if importlib.util.find_spec("chat.client.terminal"):
         _add_connect(commands)
     return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    config, _ = load_config(arguments)
+    return workers.run(config, arguments.words) if config.workers > 1 else serve.run(config)
 
 
 def _show_config(arguments: argparse.Namespace) -> int:

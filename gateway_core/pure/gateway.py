@@ -27,6 +27,7 @@ from ..gateway import (
 )
 from .connection import Connection, State
 from .head import BadRequest, PlainHttp, Upgrade, parse_head, response
+from .listeners import open_listeners
 from .outbox import Message
 from .shared import Shared
 from .stream import end_with
@@ -67,7 +68,7 @@ class PureGateway:
     async def __aenter__(self) -> Self:
         config = self._config
         try:
-            listeners = await trio.open_tcp_listeners(config.port, host=config.host, backlog=config.backlog)
+            listeners = await open_listeners(config)
         except OSError as error:
             raise AddressUnavailable(f"cannot listen on {config.host}:{config.port}: {error}") from error
         self._address = listeners[0].socket.getsockname()[:2]

@@ -156,6 +156,7 @@ pub fn config(config: &Bound<'_, PyAny>) -> PyResult<Config> {
     }
     Ok(Config {
         reactors,
+        share_port: config.getattr("share_port")?.extract()?,
         backlog: i32::try_from(number("backlog")?).unwrap_or(i32::MAX),
         max_connections: number("max_connections")?,
         max_connections_per_address: number("max_connections_per_address")?,

@@ -12,6 +12,7 @@ use super::rate::RateLimits;
 #[expect(missing_docs, reason = "gateway_core/config.py is the manual")]
 pub struct Config {
     pub reactors: usize,
+    pub share_port: bool,
     pub backlog: i32,
     pub max_connections: usize,
     pub max_connections_per_address: usize,
@@ -35,6 +36,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             reactors: 1,
+            share_port: false,
             backlog: 4096,
             max_connections: 16_000,
             max_connections_per_address: 16_000,

@@ -61,7 +61,7 @@ impl Gateway {
     /// Errors: the address cannot be bound, or the operating system is out of descriptors or threads.
     pub fn start(config: Config, address: SocketAddr) -> io::Result<Self> {
         let count = config.reactors.clamp(1, MAX_REACTORS);
-        let (sockets, address) = listener::bind(address, count, config.backlog)?;
+        let (sockets, address) = listener::bind(address, count, config.share_port, config.backlog)?;
         let events = Arc::new(Events::new(&config)?);
         let admission = Arc::new(Admission::new(&config));
         let common = Common {

@@ -87,18 +87,21 @@ fn is_of_one_peer(error: &io::Error) -> bool {
 
 /// Listening sockets on one address, one for each reactor, and that address with its port.
 ///
-/// Only several share a port (`SO_REUSEPORT`): a single one must fail if somebody else has it.
+/// Several share the port (`SO_REUSEPORT`), with other processes too if `share_port`; otherwise a single one must
+/// fail if somebody else has it.
 /// Errors: the address is in use, forbidden, or not of this machine.
 pub fn bind(
     address: SocketAddr,
     sockets: usize,
+    share_port: bool,
     backlog: i32,
 ) -> io::Result<(Vec<std::net::TcpListener>, SocketAddr)> {
-    let first = bind_one(address, sockets > 1, backlog)?;
+    let share_port = share_port || sockets > 1;
+    let first = bind_one(address, share_port, backlog)?;
     let address = first.local_addr()?;
     let mut listeners = vec![first];
     for _ in 1..sockets {
-        listeners.push(bind_one(address, true, backlog)?);
+        listeners.push(bind_one(address, share_port, backlog)?);
     }
     Ok((listeners, address))
 }

@@ -6,8 +6,9 @@ import pytest
 import trio
 
 from gateway_core import AddressUnavailable, UsageError
+from gateway_core.gateway import Opened
 from tests.support.gateways import Application, Backend, Gateways, open_application
-from tests.support.raw_peer import WAIT_SECONDS
+from tests.support.raw_peer import WAIT_SECONDS, request
 
 
 async def test_a_second_waiter_for_events_is_a_usage_error(gateways: Gateways) -> None:
@@ -96,6 +97,39 @@ async def test_an_address_in_use_is_reported(backend: Backend, gateways: Gateway
         taken.listen(1)
         with pytest.raises(AddressUnavailable):
             async with open_application(backend, port=taken.getsockname()[1]):
+                pass
+
+
+async def test_gateways_that_share_a_port_are_dealt_the_connections(backend: Backend) -> None:
+    async with (
+        open_application(backend, share_port=True) as first,
+        open_application(backend, share_port=True, port=first.gateway.address[1]) as second,
+        trio.open_nursery() as nursery,
+    ):
+        assert second.gateway.address == first.gateway.address
+        served: set[str] = set()
+
+        async def take(name: str, app: Application) -> None:
+            while True:
+                for event in await app.gateway.receive_events():
+                    if isinstance(event, Opened):
+                        served.add(name)
+                        app.gateway.reject(event.connection, 403)
+
+        nursery.start_soon(take, "first", first)
+        nursery.start_soon(take, "second", second)
+        with trio.fail_after(WAIT_SECONDS):
+            while len(served) < 2:
+                async with first.peer() as peer:
+                    await peer.send(request())
+                    assert (await peer.response()).status == 403
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_port_is_not_shared_with_who_did_not_agree(backend: Backend, gateways: Gateways) -> None:
+    async with gateways() as app:
+        with pytest.raises(AddressUnavailable):
+            async with open_application(backend, share_port=True, port=app.gateway.address[1]):
                 pass
 
 

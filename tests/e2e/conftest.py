@@ -25,6 +25,8 @@ class Socket:
 
     def __init__(self, websocket: trio_websocket.WebSocketConnection) -> None:
         self.websocket = websocket
+        self.node = ""
+        """Who serves it, as the answer to hello has said."""
         self.pushes: list[dict[str, Any]] = []
         self._number = 0
 
@@ -141,6 +143,7 @@ async def socket(node: Node, token: str) -> AsyncIterator[Socket]:
         connected = Socket(websocket)
         answer = await connected.ask("hello", token=token)
         assert "user" in answer, answer
+        connected.node = answer["node"]
         try:
             yield connected
         finally:

@@ -52,7 +52,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 def test_every_field_says_what_bounds_it() -> None:
     """Units are in the names: seconds, bytes, per second, or a count."""
-    plain = {"host", "port", "reactors", "backlog", "compression"}
+    plain = {"host", "port", "reactors", "backlog", "compression", "share_port"}
     counts = {"message_burst", "max_inflate_ratio"}
     for field in dataclasses.fields(GatewayConfig):
         name = field.name
