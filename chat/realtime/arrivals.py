@@ -53,7 +53,10 @@ class Arrivals:
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
         proceed: Callable[[Session, Sequence[Command]], None],
     ) -> None:
-        """`proceed` is called for a session that is done, with the commands that have to be carried out singly."""
+        """`proceed` is called for a session that is done, with the commands that have to be carried out singly.
+
+        `spawn` runs a task and ends a turn behind it.
+        """
         self._rooms = rooms
         self._joins = joins
         self._spawn = spawn

@@ -60,8 +60,8 @@ class Dispatcher:
         self._config = config
         self._spawn = spawn
         self._meter = meter
-        self._arrivals = Arrivals(services.rooms, joins, spawn, self._proceed)
-        self._publishing = Publishing(gateway, services.posting, spawn, self._proceed, meter)
+        self._arrivals = Arrivals(services.rooms, joins, self._spawn_batch, self._proceed)
+        self._publishing = Publishing(gateway, services.posting, self._spawn_batch, self._proceed, meter)
         self._at_once: dict[str, _AtOnce] = {"ping": _ping, "leave": joins.leave}
         self._sending: dict[str, _Sending] = {"join": joins.join, "history": self._history}
         self._waiting: dict[str, _Waiting] = {
@@ -100,6 +100,15 @@ class Dispatcher:
         """Ends a turn: carries out together what `begin` has collected in it."""
         self._publishing.flush()
         self._arrivals.flush()
+
+    def _spawn_batch(self, batch: Callable[[], Awaitable[None]]) -> None:
+        """Runs what was collected. What its sessions go on with is collected again, and ends a turn likewise."""
+
+        async def run() -> None:
+            await batch()
+            self.flush()
+
+        self._spawn(run)
 
     def _proceed(self, session: Session, left: Sequence[Command] = ()) -> None:
         """Something that was under way has ended, but for the commands that are `left` of it."""

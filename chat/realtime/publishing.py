@@ -53,7 +53,10 @@ class Publishing:
         proceed: Callable[[Session], None],
         meter: RealtimeMeter,
     ) -> None:
-        """`proceed` is called for a session whose messages are answered, to go on with what it has queued."""
+        """`proceed` is called for a session whose messages are answered, to go on with what it has queued.
+
+        `spawn` runs a task and ends a turn behind it.
+        """
         self._gateway = gateway
         self._posting = posting
         self._spawn = spawn
@@ -108,7 +111,6 @@ class Publishing:
                 answers.add(pushes.outcome(number, next(following)))
             answers.flush()
             self._proceed(session)
-        self.flush()
 
 
 def _submission(session: Session, command: Command) -> Submission:

@@ -90,3 +90,23 @@ async def test_who_comes_back_to_an_open_room_gets_what_was_missed(autojump_cloc
         await again.pushed("message", 3)
         assert again.seqs(room.id) == [1, 2, 3]
         assert cluster.rooms.batches == [1]
+
+
+async def test_what_waits_behind_a_join_needs_nobody_else_to_go_on(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster:
+        owner, member = await cluster.user("owner"), await cluster.user("member")
+        room, other = await cluster.room(owner, member), await cluster.room(owner, member)
+        await cluster.nodes[0].enter(owner, room)
+        await cluster.nodes[0].enter(owner, other)
+        peer = await cluster.nodes[0].enter(member, room)
+        joins = [peer.command("join", room=room.id) for room in (room, other)]
+        post = peer.command("publish", room=room.id, key="k", body={"text": "hello"})
+        cluster.rooms.latency = cluster.messages.latency = 0.1
+        with trio.fail_after(10):  # before anything else happens on the node
+            for before, behind in [(joins[0], post), (post, joins[1])]:
+                first, second = before | {"id": 100 + before["id"]}, behind | {"id": 200 + behind["id"]}
+                peer.say(first)
+                await trio.sleep(0.05)
+                peer.say(second)
+                assert "ok" in await peer.answer_to(first["id"])
+                assert "ok" in await peer.answer_to(second["id"])
