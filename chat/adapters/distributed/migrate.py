@@ -33,6 +33,11 @@ class ShardState:
     durable: bool
     """Whether a commit is on disk when it returns."""
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the schema has all that this program needs."""
+        return self.version >= len(MIGRATIONS)
+
 
 async def read_state(session: Session) -> ShardState:
     """Reads a shard of any version, even an empty database."""
@@ -93,7 +98,7 @@ def newest_map(states: Mapping[str, ShardState]) -> ShardMap | None:
 def check_states(states: Mapping[str, ShardState], configured: Sequence[str]) -> ShardMap:
     """The map to go by. Raises: ShardsUnusable, in words for the one who starts a node."""
     for name, state in states.items():
-        if state.version < len(MIGRATIONS):
+        if not state.is_current:
             raise ShardsUnusable(f"shard {name} is not up to date: run `chat-gateway db migrate` first")
         check_name(name, state)
     shard_map = newest_map(states)

@@ -35,7 +35,8 @@ _LONGEST_PAUSE_SECONDS = 0.1
 """Between tries while a bucket moves: the last stretch of a move takes a fraction of a second."""
 _MAP_SECONDS = 1.0
 """How long a reload waits for a shard: the others are likely to know, too."""
-_MIGRATION_SECONDS = 3600.0
+MIGRATION_SECONDS = 3600.0
+"""To build an index of a large table may take so long."""
 _log = structlog.get_logger("chat.mysql")
 
 
@@ -182,8 +183,7 @@ class MySqlShards:
             for name, found in maps.items():
                 if newest.newer_than(found):
                     with contextlib.suppress(Unavailable):
-                        work = functools.partial(write_map, name=name, shard_map=newest)
-                        await self.primaries[name].run(work, transaction=True)
+                        await self._write_map(name, newest)
 
     async def watch(self) -> None:
         """Reloads the map when it has changed, until it is cancelled."""
@@ -226,7 +226,7 @@ class MySqlShards:
 
     async def open(self) -> None:
         """Reads the map. Raises: ShardsUnusable if a shard that answers is not as it must be, or none answers."""
-        states = await self._states()
+        states = await self.states()
         if not states:
             raise ShardsUnusable("no shard answers; the log says why")
         self.map = check_states(states, list(self.primaries))
@@ -238,16 +238,33 @@ class MySqlShards:
 
     async def migrate(self) -> dict[str, int]:
         """Brings schema and map of every shard up to date; returns the versions. Raises: ShardsUnusable."""
-        states = await self._states()
+        states = await self.states()
         if missing := self.primaries.keys() - states.keys():
             raise ShardsUnusable(f"shards that do not answer: {', '.join(sorted(missing))}; the log says why")
         for name, state in states.items():
             check_name(name, state)
-        versions = {name: await server.run(migrate_schema) for name, server in self.primaries.items()}
         shard_map = newest_map(states) or ShardMap.spread(sorted(self.primaries))
-        for name, server in self.primaries.items():
-            await server.run(functools.partial(write_map, name=name, shard_map=shard_map), transaction=True)
+        versions = {name: await server.run(migrate_schema) for name, server in self.primaries.items()}
+        for name in self.primaries:
+            await self._write_map(name, shard_map)
         return versions
+
+    async def add(self, name: str) -> int:
+        """Makes schema and map of a shard that is new, beside others; returns the version. Raises: ShardsUnusable."""
+        states = await self.states()
+        if name not in states:
+            raise ShardsUnusable(f"shard {name} does not answer; the log says why")
+        for each, state in states.items():
+            check_name(each, state)
+        shard_map = newest_map(states)
+        if shard_map is None:
+            raise ShardsUnusable("no shard that answers holds a map: run `chat-gateway db migrate` first")
+        version = await self.primaries[name].run(migrate_schema)
+        await self._write_map(name, shard_map)
+        return version
+
+    async def _write_map(self, name: str, shard_map: ShardMap) -> None:
+        await self.primaries[name].run(functools.partial(write_map, name=name, shard_map=shard_map), transaction=True)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -255,7 +272,8 @@ class MySqlShards:
             for server in (primary, *(replica.server for replica in self.rotations[name].replicas)):
                 await server.aclose()
 
-    async def _states(self) -> dict[str, ShardState]:
+    async def states(self) -> dict[str, ShardState]:
+        """What those shards say about themselves that answer."""
         servers = self.primaries.items()
         outcomes = await outcomes_of(functools.partial(server.run, read_state) for _, server in servers)
         return {
@@ -283,14 +301,23 @@ async def open_shards(
             await opened.aclose()
 
 
-async def migrate_shards(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> dict[str, int]:
-    """Brings schema and map of every shard up to date; returns the versions. Raises: ShardsUnusable."""
-    opened = MySqlShards(bridge, shards, deadline_seconds=_MIGRATION_SECONDS)
+@asynccontextmanager
+async def unopened_shards(
+    bridge: AsyncioBridge, shards: Sequence[ShardDsn], *, deadline_seconds: float = DEADLINE_SECONDS
+) -> AsyncIterator[MySqlShards]:
+    """Shards to be made ready, or looked at as they are."""
+    unopened = MySqlShards(bridge, shards, deadline_seconds=deadline_seconds)
     try:
-        return await opened.migrate()
+        yield unopened
     finally:
         with trio.CancelScope(shield=True):
-            await opened.aclose()
+            await unopened.aclose()
+
+
+async def migrate_shards(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> dict[str, int]:
+    """Brings schema and map of every shard up to date; returns the versions. Raises: ShardsUnusable."""
+    async with unopened_shards(bridge, shards, deadline_seconds=MIGRATION_SECONDS) as unopened:
+        return await unopened.migrate()
 
 
 def _holding(kind: Kind, keys: Sequence[str], work: Work[T], changes: Sequence[Change] | None) -> Work[T]:

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 from .asyncio_bridge import AsyncioBridge
 from .bucket_mover import BucketMover, Move, Report
+from .errors import ShardsUnusable
+from .migrate import check_states
 from .mysql_dsn import ShardDsn
 from .mysql_pool import MySqlPool
+from .mysql_shards import unopened_shards
 from .shard_map import BUCKETS, Kind, ShardMap
 
 T = TypeVar("T")
@@ -50,6 +53,15 @@ def _to_even(shard_map: ShardMap, kind: Kind, shards: Sequence[str]) -> Iterable
     spare = [(bucket, shard) for shard in sorted(has) for bucket in has[shard][goal.get(shard, 0) :]]
     places = [shard for shard in ranked for _ in range(goal[shard] - len(has[shard]))]
     return (Move(bucket, source, target) for (bucket, source), target in zip(spare, places, strict=True))
+
+
+async def read_shard_map(bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> ShardMap:
+    """The map of all shards, which must all answer and be up to date. Raises: ShardsUnusable."""
+    async with unopened_shards(bridge, shards) as unopened:
+        states = await unopened.states()
+    if missing := {shard.name for shard in shards} - states.keys():
+        raise ShardsUnusable(f"shards that do not answer: {', '.join(sorted(missing))}; the log says why")
+    return check_states(states, list(states))
 
 
 async def run_moves(bridge: AsyncioBridge, shards: Sequence[ShardDsn], moves: Sequence[Move], report: Report) -> None:
