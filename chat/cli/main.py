@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..config import ChatConfig
 from ..settings import ConfigError, settings_of, show
 from ..version import version
-from . import admin, archive, database, dev_cluster, serve, workers
+from . import admin, archive, database, dev_cluster, serve, shards, workers
 from .flags import Parser, add_settings, complain, load_config
 
 
@@ -51,6 +51,7 @@ def _parser() -> Parser:
     archive.add_commands(commands)
     database.add_commands(commands)
     dev_cluster.add_commands(commands)
+    shards.add_commands(commands)
     if importlib.util.find_spec("chat.client.terminal"):
         _add_connect(commands)
     return parser
