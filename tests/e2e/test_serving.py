@@ -35,7 +35,12 @@ async def test_two_users_talk_and_read_back_what_they_said(tmp_path: Path, backe
             headers = {"Authorization": f"Bearer {bob}"}
             history = (await client.get(f"/api/rooms/{room}/messages", headers=headers)).json()
             assert [message["body"]["text"] for message in history["messages"]] == [f"message {n}" for n in (1, 2, 3)]
-            assert (await client.get("/api/unread", headers=headers)).json() == {"rooms": {room: 3}, "total": 3}
+            assert (await client.get("/api/unread", headers=headers)).json() == {
+                "rooms": {room: 3},
+                "total": 3,
+                "mentions": {},
+                "total_mentions": 0,
+            }
 
 
 async def test_logging_out_closes_the_sockets_of_the_session(tmp_path: Path) -> None:

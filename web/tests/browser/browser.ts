@@ -54,7 +54,7 @@ export class Person {
       ...options,
     });
     const person = new Person(name, node, context, await context.newPage());
-    person.page.setDefaultTimeout(20_000);
+    person.page.setDefaultTimeout(60_000);
     person.page.on("pageerror", (error) => person.problems.push(String(error)));
     person.page.on("console", (message) => {
       // A node that is away is what some of the tests are about.

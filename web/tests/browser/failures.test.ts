@@ -35,7 +35,7 @@ withBrowser("when something breaks", (world) => {
   });
 
   test("what is written without a network is sent later, in order, also after a reload", {
-    timeout: 60_000 + 2 * OFFLINE_MS,
+    timeout: 240_000 + OFFLINE_MS,
   }, async () => {
     const { ada, bob, room } = await world.two();
     await ada.context.setOffline(true);

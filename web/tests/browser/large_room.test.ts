@@ -66,6 +66,30 @@ withBrowser("a room of 100,000 messages", (world) => {
     expect(lines).toEqual(lines.map((_, index) => (lines[0] as number) + index));
   });
 
+  test("stands among 170 others, all of them listed, each live while somebody looks", async () => {
+    const [owner, reader] = [await world.account("Owner"), await world.account("Reader")];
+    const names = Array.from({ length: 169 }, (_, index) => `place ${String(index).padStart(3, "0")}`);
+    for (let start = 0; start < names.length; start += 10)
+      await Promise.all(names.slice(start, start + 10).map((name) => reader.createRoom(name, "private")));
+    await reader.join((await owner.createRoom("place 169", "public")).id);
+    const [ada, bob] = [await world.person(owner), await world.person(reader)];
+    const lines = bob.page.getByRole("navigation", { name: "Rooms" }).getByRole("listitem");
+    await lines.nth(169).waitFor();
+    for (const person of [ada, bob]) {
+      await person.page.getByRole("button", { name: "place 169" }).click();
+      await person.page.getByRole("heading", { name: "place 169" }).waitFor();
+    }
+    await ada.say("far down the list");
+    await bob.see("far down the list");
+    await bob.page.getByRole("button", { name: "place 000" }).click();
+    await bob.page.getByRole("heading", { name: "place 000" }).waitFor();
+    await ada.say("while nobody looks");
+    await ada.see("while nobody looks");
+    await bob.lookAgain(); // or a minute later
+    await bob.page.getByRole("button", { name: /place 169.*1 unread/ }).click();
+    await bob.see("while nobody looks");
+  });
+
   /** The uppermost line in view, and where it is. */
   function topLine(person: Person): Promise<{ text: string; top: number }> {
     return person.messages.evaluate((scroller) => {
