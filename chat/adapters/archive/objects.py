@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Protocol
 
@@ -31,16 +32,18 @@ class ObjectStore(Protocol):
 def open_objects(location: str) -> ObjectStore:
     """The store at `s3://bucket/prefix` or in a directory. Raises: ArchiveUnusable."""
     if location.startswith("s3://"):
-        try:
-            from .s3_objects import S3Objects
-        except ModuleNotFoundError as error:
-            raise missing_library(error) from error
+        _check_installed("pyarrow", "obstore")
+        from .s3_objects import S3Objects
+
         return S3Objects(location)
     if "://" in location:
         raise ArchiveUnusable("archive: it must be a directory or s3://bucket/prefix")
+    _check_installed("pyarrow")
     return LocalObjects(Path(location))
 
 
-def missing_library(error: ModuleNotFoundError) -> ArchiveUnusable:
-    """In words for whoever has not installed the extra."""
-    return ArchiveUnusable(f"archive: {error.name} is not installed: pip install 'chat-gateway[archive]'")
+def _check_installed(*libraries: str) -> None:
+    """They are an extra, since few installations need them, and they are large."""
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise ArchiveUnusable(f"archive: {library} is not installed: pip install 'chat-gateway[archive]'")

@@ -13,12 +13,8 @@ from ...domain.errors import Unavailable
 from ...domain.rooms import RoomId
 from .catalog import ArchivedRow, Part, Segment
 from .errors import Damaged
-from .objects import ObjectStore, missing_library
-
-try:
-    from .segment import Footer, read_block, read_footer
-except ModuleNotFoundError as error:
-    raise missing_library(error) from error
+from .objects import ObjectStore
+from .segment import Footer, read_block, read_footer
 
 T = TypeVar("T")
 
