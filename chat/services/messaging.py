@@ -75,8 +75,8 @@ class Messaging:
         found, _ = await self._rooms.authorize(who.user.id, room, Operation.SEE)
         if after is None:
             before = None if before is None else check_seq(before, "before")
-            page = await self._messages.read_before(room, before, limit + 1)
-            return HistoryPage(page[-limit:], len(page) > limit, found.epoch)
+            page = await self._messages.read_before(room, before, limit)
+            return HistoryPage(page, bool(page) and page[0].seq > 1, found.epoch)
         if before is not None:
             raise Invalid("before and after exclude each other")
         page = await self._messages.read_after(room, check_seq(after, "after"), limit + 1)
