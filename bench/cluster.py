@@ -30,6 +30,7 @@ from chat.logging import configure_logging
 from chat.settings import load
 
 from . import profiles
+from .cluster_database import table_bytes
 from .load import Group, Loads, Report, quantile
 from .process import Process, Usage, usage_of
 from .scenarios import ChatLoad
@@ -237,18 +238,8 @@ def count_operations(cluster: DevCluster) -> dict[str, float]:
             if name in _STATUS:
                 counts[f"mysql {name}"] += int(value)
         counts["mysql binlog bytes"] += sum(int(size) for _, size, *_ in shard.primary.sql("SHOW BINARY LOGS"))
-        counts["mysql table bytes"] += _table_bytes(shard.primary)
+        counts["mysql table bytes"] += table_bytes(shard.primary)
     return dict(counts)
-
-
-def _table_bytes(server: MySqlServer) -> int:
-    """Of the messages with their indexes."""
-    query = (
-        "SELECT data_length + index_length FROM information_schema.tables"
-        f" WHERE table_schema = '{DATABASE}' AND table_name = 'messages'"
-    )
-    [(size,)] = server.sql(f"ANALYZE TABLE {DATABASE}.messages", query)
-    return int(size)
 
 
 def _redis_info(server: RedisServer, section: str) -> dict[str, int]:

@@ -48,6 +48,7 @@ _COMMON = (
     "--log-bin=binlog",
     "--relay-log=relay",
     "--binlog-format=ROW",
+    "--binlog-row-image=MINIMAL",
 )
 """Durable, as in production: what is acknowledged is on the disk."""
 
@@ -65,6 +66,7 @@ def mariadb() -> Flavour:
             "--log-slave-updates",
             "--skip-slave-start",
             "--gtid-strict-mode=1",
+            "--binlog-annotate-row-events=OFF",  # or each message is in the log twice: as text, too
         ],
         initialise=[*install, "--auth-root-authentication-method=normal", "--skip-test-db"],
         # Without a retry of its own it waits for 60 seconds after its primary was away.
