@@ -125,11 +125,15 @@ class Fleet:
         """False if the lease had lapsed in the meantime."""
         was_member, held = self._is_member, await self._registry.renew(self.me)
         self._is_member = True
+        if held and not was_member:
+            await self._lost([self._me.node])  # whoever had this name before has not left
         return held or not was_member
 
     async def _reap(self) -> None:
+        await self._lost(await self._registry.reap())
+
+    async def _lost(self, nodes: Sequence[str]) -> None:
         """Nodes that died may have committed what they told nobody; the whole fleet looks after its rooms."""
-        lapsed = await self._registry.reap()
-        for node in lapsed:
+        for node in nodes:
             _log.warning("node_lost", node=node)
-        await self._announcer.announce(*(events.NodeLost(node) for node in lapsed))
+        await self._announcer.announce(*(events.NodeLost(node) for node in nodes))

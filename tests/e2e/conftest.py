@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +16,12 @@ import pytest
 import trio
 import trio_websocket
 
-from tests.support.node_process import Node, node_process
+from tests.support.mysql_servers import empty_databases
+from tests.support.node_process import ROOT, Node, node_process
+from tests.support.redis_servers import emptied
 
 PASSWORD = "correct horse"
+TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 SECONDS = 30.0
 
 
@@ -79,6 +84,21 @@ def backend(request: pytest.FixtureRequest) -> str:
 async def node(tmp_path: Path, backend: str) -> AsyncIterator[Node]:
     async with node_process(tmp_path, "--backend", backend) as started:
         yield started
+
+
+@pytest.fixture
+def flags() -> list[str]:
+    """Of a node on two databases without anything in them, and a Redis."""
+    shards = [f"--shard={name}={dsn}" for name, dsn in empty_databases("one", "two").items()]
+    return [*shards, "--redis", emptied("redis").url]
+
+
+@pytest.fixture
+def migrated(flags: list[str], tmp_path: Path) -> list[str]:
+    """The same, with a schema."""
+    command = [sys.executable, "-m", "chat.cli", "db", "migrate", *flags[:2]]
+    subprocess.run(command, check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    return flags
 
 
 @asynccontextmanager

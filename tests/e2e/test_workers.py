@@ -7,35 +7,15 @@ import json
 import os
 import signal
 import socket as sockets
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 import trio
 
-from tests.e2e.conftest import make_room, sign_up, socket
-from tests.support.mysql_servers import empty_databases
-from tests.support.node_process import ROOT, Node, node_process
-from tests.support.redis_servers import emptied
+from tests.e2e.conftest import TOKEN_KEY, make_room, sign_up, socket
+from tests.support.node_process import Node, node_process
 
-TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 DEADLINE_SECONDS = 120
 OPTIONS = ["--node", "w", "--workers", "2", "--log-format", "json", "--shutdown-seconds", "10"]
-
-
-@pytest.fixture
-def flags() -> list[str]:
-    """Of a node on two empty shards and a Redis."""
-    shards = [f"--shard={name}={dsn}" for name, dsn in empty_databases("one", "two").items()]
-    return [*shards, "--redis", emptied("redis").url]
-
-
-@pytest.fixture
-def migrated(flags: list[str], tmp_path: Path) -> list[str]:
-    command = [sys.executable, "-m", "chat.cli", "db", "migrate", *flags[:2]]
-    subprocess.run(command, check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-    return flags
 
 
 def started(node: Node) -> list[tuple[int, int]]:

@@ -118,6 +118,18 @@ async def test_the_fleet_is_told_once_of_a_node_that_died(autojump_clock: MockCl
     assert await nodes.names() == {"bert", "carl"}
 
 
+async def test_a_node_that_comes_back_before_it_was_missed_tells_that_it_had_died(
+    autojump_clock: MockClock, nodes: Nodes
+) -> None:
+    first = nodes.run(nodes.member("anna"))
+    await trio.sleep(1)
+    first.cancel()
+    await trio.sleep(1)
+    nodes.run(nodes.member("anna"))
+    await trio.sleep(10 * LEASE_SECONDS)
+    assert (nodes.lost, nodes.lapsed) == (["anna"], [])
+
+
 async def test_a_node_that_leaves_is_gone_at_once_and_not_missed(autojump_clock: MockClock, nodes: Nodes) -> None:
     anna = nodes.member("anna")
     nodes.run(anna)
