@@ -106,6 +106,10 @@ endif
 test-faults: build ## Kill nodes under load at length
 	FAULT_ROUNDS=20 $(BIN)/pytest tests/faults
 
+.PHONY: simulate
+simulate: build ## Simulate fleets that break: SEEDS=2000 of them, or SEED=17 to see one
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --jobs 2)
+
 .PHONY: conformance
 conformance: build ## Run all of Autobahn against the native backend (about 8 minutes)
 	$(BIN)/python tests/conformance/run.py --cases full --backend native

@@ -11,10 +11,12 @@ import concurrent.futures
 import multiprocessing
 import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from .planted import BUGS, planted
 from .world import Outcome, simulate, simulate_all
 
 _BATCH = 25
@@ -33,14 +35,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the work (1)")
     parser.add_argument("--until-found", action="store_true", help="stop at the first world that fails")
     parser.add_argument("--seed", type=int, help="run this one only, and tell what happened in it")
+    parser.add_argument("--plant", choices=BUGS, help="with this bug in the program; in this process only")
     parser.add_argument("--all", action="store_true", help="with --seed: tell everything, not only what may matter")
     options = parser.parse_args(argv)
-    if options.seed is not None:
-        return _tell_all(simulate(options.seed), options.all)
-    seeds = range(options.first, options.first + options.seeds)
-    began = time.monotonic()
-    outcomes = _spread(seeds, options.jobs) if options.jobs > 1 else map(simulate, seeds)
-    return _count(outcomes, began, options.until_found)
+    with planted(options.plant):
+        if options.seed is not None:
+            return _tell_all(simulate(options.seed), options.all)
+        seeds = range(options.first, options.first + options.seeds)
+        outcomes = _spread(seeds, options.jobs) if options.jobs > 1 else map(simulate, seeds)
+        return _count(outcomes, options.until_found)
 
 
 def _spread(seeds: range, jobs: int) -> Iterator[Outcome]:
@@ -53,7 +56,8 @@ def _spread(seeds: range, jobs: int) -> Iterator[Outcome]:
             yield from future.result()
 
 
-def _count(outcomes: Iterable[Outcome], began: float, until_found: bool) -> int:
+def _count(outcomes: Iterable[Outcome], until_found: bool) -> int:
+    began = time.monotonic()
     worlds = failed = acked = 0
     virtual = 0.0
     for outcome in outcomes:
@@ -64,10 +68,16 @@ def _count(outcomes: Iterable[Outcome], began: float, until_found: bool) -> int:
         _tell(outcome)
         if failed and until_found:
             break
-    seconds = time.monotonic() - began
-    print(f"{worlds} worlds in {seconds:.1f} s, {60 * worlds / seconds:.0f} a minute: {virtual:.0f} virtual seconds,")
-    print(f"{acked} acknowledged messages; {failed} worlds failed")
+    seconds, cpu = time.monotonic() - began, _cpu_seconds()
+    print(f"{worlds} worlds in {seconds:.1f} s ({cpu:.1f} s of CPU): {60 * worlds / seconds:.0f} a minute,")
+    print(f"{virtual:.0f} virtual seconds, {acked} acknowledged messages; {failed} worlds failed")
     return int(failed > 0)
+
+
+def _cpu_seconds() -> float:
+    """Of all processes, imports included."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def _tell(outcome: Outcome) -> None:
