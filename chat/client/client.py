@@ -23,6 +23,7 @@ from .errors import ClientError, ConnectionLost
 from .events import Member, Position, RoomChanged, RoomInfo, User, parse
 from .http import HttpApi
 from .room import Room
+from .way import Way
 
 _ROOM_ID = re.compile(r"[a-z0-9_-]{1,32}")
 CLOSE_SECONDS = 1.0
@@ -69,6 +70,7 @@ class Client:
         self._codec = codec(encoding)
         self._ssl_context = ssl_context
         self._config = config
+        self._way = Way(self._url, api, credentials, config.region) if config.route else None
         self._on_state = on_state
         self._on_room = on_room
         self._calls = Calls(config.max_waiting, self._codec)
@@ -140,10 +142,11 @@ class Client:
     async def _connect(self) -> None:
         """One connection from dialling to its end, and the pause after it."""
         self._change(State.CONNECTING, self._url.netloc)
-        self._connection = Connection(
-            self._url, self._ssl_context, self._codec, self._config, self._credentials, self._calls
-        )
         try:
+            url = await self._way.find() if self._way is not None else self._url
+            self._connection = Connection(
+                url, self._ssl_context, self._codec, self._config, self._credentials, self._calls
+            )
             await self._connection.run(self._handle_opened, self._handle_push)
         except ConnectionLost as lost:
             if self._closing:

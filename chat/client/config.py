@@ -12,6 +12,10 @@ from .resume import CAPACITY
 class ClientConfig:
     """The defaults suit a person's client and a bot alike."""
 
+    route: bool = False
+    """Whether to ask the server before each connection which of its nodes to open it to."""
+    region: str = ""
+    """Where this client is, for a server whose nodes are in several places."""
     connect_seconds: float = 20.0
     """From dialling to the answer to `hello`."""
     ping_seconds: float = 20.0

@@ -28,6 +28,13 @@ class SignedIn(msgspec.Struct, frozen=True):
     user: User
 
 
+class Route(msgspec.Struct, frozen=True):
+    """Where to open the socket; `resume` leads back to the same node the next time."""
+
+    url: str
+    resume: str
+
+
 class HttpApi:
     """One server, with the session cookie that it gave us. Every method raises `ChatError` and `ConnectionLost`."""
 
@@ -62,6 +69,11 @@ class HttpApi:
     async def renew(self) -> SignedIn:
         """A fresh token for the session of the cookie."""
         return parse(await self._ask("POST", "/api/token"), SignedIn)
+
+    async def route(self, token: str, region: str, resume: str) -> Route:
+        """The node to connect to; `resume` is of the last answer."""
+        query = {name: value for name, value in (("region", region), ("resume", resume)) if value}
+        return parse(await self._ask("GET", "/api/connect", token=token, query=query), Route)
 
     async def rooms(self, token: str) -> list[RoomInfo]:
         return _field(await self._ask("GET", "/api/rooms", token=token), "rooms", list[RoomInfo])

@@ -123,9 +123,16 @@ class Feed:
             self._stale_from = None
         return self._fetching
 
-    def filled(self, fetch: Fetch, page: list[Message]) -> bool:
-        """The page that was wanted. False if it brought nothing new: ask again, later."""
+    def filled(self, fetch: Fetch, page: list[Message], epoch: str | None = None) -> bool:
+        """The page that was wanted. False if it brought nothing new: ask again, later.
+
+        A page of another life of the history is no page: the room is joined anew.
+        """
         if fetch is not self._fetching:
+            return True
+        if epoch not in (None, self._epoch):
+            self.failed()
+            self._live = False
             return True
         self._fetching = None
         if fetch.changes:

@@ -213,7 +213,8 @@ class Room:
         if isinstance(answer, Exception):
             self._fail(answer)
             return
-        self._stalled = 0 if self._feed.filled(fetch, self._messages(answer)) else self._stalled + 1
+        brought = self._feed.filled(fetch, self._messages(answer), answer.get("epoch"))
+        self._stalled = 0 if brought else self._stalled + 1
         self._pump()
 
     def _messages(self, answer: dict[str, Any]) -> list[Message]:

@@ -170,7 +170,7 @@ class ScriptedChat:
             page = [item for item in log if item["seq"] > command["after"]][:limit]
         else:
             page = [item for item in log if item["seq"] < command.get("before", 2**53)][-limit:]
-        await peer.send({"re": command["id"], "ok": {"messages": page, "more": False}})
+        await peer.send({"re": command["id"], "ok": {"epoch": self.epoch, "messages": page, "more": False}})
 
     async def _presence(self, peer: Peer, command: Map) -> None:
         ok = {"online": 1, "users": [{"id": "u1", "name": "ada"}]}

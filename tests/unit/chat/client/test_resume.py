@@ -284,6 +284,19 @@ def test_a_gap_of_another_epoch_asks_for_a_new_join() -> None:
     assert feed.wanted() is None
 
 
+def test_a_page_of_another_epoch_is_dropped_and_asks_for_a_new_join() -> None:
+    feed = joined(at=2)
+    feed.gap(3, 9, "e")
+    fetch = feed.wanted()
+    assert fetch is not None
+    assert feed.filled(fetch, [message(3)], "f")
+    assert (taken(feed), feed.live) == ([], False)
+    assert feed.join_fields() == {"room": ROOM}
+    feed.joined(Position("f", 5), recovered=False)
+    assert taken(feed) == [Unrecovered(ROOM, Position("e", 2), Position("f", 5))]
+    assert feed.wanted() == Fetch(2, PAGE)
+
+
 def test_a_flapping_connection_adds_one_event() -> None:
     feed = joined()
     for seq in range(1, 50):
