@@ -1,6 +1,7 @@
 """What a fleet needs, computed from a plan and measured costs; `docs/capacity.md` shows the outcome.
 
     python -m bench capacity --users 200000 --listeners 50
+    python -m bench capacity --page docs/capacity.md         # after a change of the costs
 
 Every cost was measured on the machine that the results name. Another machine has other costs: measure there, put them
 into `Costs`, and write the page anew.
@@ -11,11 +12,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from .tables import table
 
 DAY = 86_400.0
+_TABLE = re.compile(r"\A(\|.*\n)+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,16 +54,29 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Costs:
-    """Measured: µs of CPU and bytes, each for one."""
+    """Measured: µs of CPU and bytes, each for one.
 
-    delivery_us: float = 6.9
-    event_us: float = 130.0
-    publish_us: float = 200.0
-    connection_us: float = 700.0
+    From `cluster` (three nodes, 500 messages a second, unless said otherwise), `cluster_redis`, `cluster_database`.
+    """
+
+    delivery_us: float = 6.7
+    """reactor threads ÷ deliveries"""
+    event_us: float = 90.0
+    """trio thread: (across the nodes − `--local`) ÷ 2 further nodes"""
+    publish_us: float = 1_500.0
+    """trio thread, `--rate 60`: a message that nobody shares anything with"""
+    commit_us: float = 1_550.0
+    """asyncio thread, likewise"""
+    connection_us: float = 600.0
+    """all threads: token, session, joined room"""
     presence_us: float = 4.3
+    """docs/redis.md"""
     connection_bytes: int = 2_664
+    """bench/results, chat-connections"""
     kernel_bytes: int = 3_900
+    """slab objects of one end of a socket"""
     node_bytes: int = 130_000_000
+    """resident, with nobody there"""
     redis_publish_us: float = 3.5
     redis_listener_us: float = 0.6
     redis_recent_us: float = 24.4
@@ -70,11 +87,15 @@ class Costs:
     redis_presence_bytes: int = 224
     redis_session_bytes: int = 353
     redis_recent_bytes: int = 1_234
-    database_us: float = 600.0
-    replica_us: float = 155.0
-    row_bytes: float = 1_300.0
-    binlog_bytes: float = 1_200.0
-    connect_queries: float = 3.0
+    database_us: float = 870.0
+    """one message a commit"""
+    replica_us: float = 370.0
+    row_bytes: float = 1_650.0
+    """100 messages a commit, 900 B of text: pages are two thirds full"""
+    binlog_bytes: float = 1_300.0
+    """one message a commit, without annotations and with minimal row images"""
+    connect_queries: float = 1.5
+    """Questions of the databases"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,11 +147,12 @@ class Capacity:
     def _nodes(self) -> Iterable[Line]:
         plan, costs, nodes = self._plan, self._costs, self.nodes
         memory = costs.node_bytes + plan.sockets_per_node * (costs.connection_bytes + costs.kernel_bytes)
-        trio = {
-            "publish": (plan.peak_per_second / nodes, costs.publish_us),
-            "event": (plan.peak_per_second * self.reached / nodes, costs.event_us),
-            "connection": (self._connects / nodes, costs.connection_us),
-            "presence entry": (self._renewals / nodes, costs.presence_us),
+        python = {
+            "message published": (plan.peak_per_second / nodes, costs.publish_us),
+            "message committed": (plan.peak_per_second / nodes, costs.commit_us),
+            "message heard": (plan.peak_per_second * self.reached / nodes, costs.event_us),
+            "connection made": (self._connects / nodes, costs.connection_us),
+            "presence entry renewed": (self._renewals / nodes, costs.presence_us),
         }
         yield Line("nodes", f"{nodes:,}", "users ÷ sockets a node")
         yield Line("nodes that a message reaches", f"{self.reached:.0f}", "nodes × (1 − (1 − 1 ÷ nodes) ^ listeners)")
@@ -140,10 +162,10 @@ class Capacity:
             "process + sockets × (connection + kernel's end of it)",
             f"{_bytes(costs.node_bytes)}, {costs.connection_bytes:,} B, {costs.kernel_bytes:,} B",
         )
-        for what, (rate, each) in trio.items():
-            yield _cores(f"trio thread: {what}", rate, each)
-        total = sum(rate * each for rate, each in trio.values()) / 1e6
-        yield Line("trio thread, all of it", f"{total:.2f} core", "the sum; one core is all it can use")
+        for what, (rate, each) in python.items():
+            yield _cores(f"Python: {what}", rate, each)
+        total = sum(rate * each for rate, each in python.values()) / 1e6
+        yield Line("Python, all of it", f"{total:.2f} core", "the sum; all Python threads of a node share one core")
         yield _cores("reactor threads: delivery", plan.peak_per_second * plan.listeners / nodes, costs.delivery_us)
 
     def _redis(self) -> Iterable[Line]:
@@ -207,14 +229,12 @@ class Capacity:
         plan, costs, nodes = self._plan, self._costs, self.nodes
         moved = plan.sockets_per_node / max(1, nodes - 1)
         yield Line("a node lost: sockets that each other one gets", f"{moved:,.0f}", "sockets ÷ (nodes − 1)")
-        yield Line(
-            "– its trio thread is busy with them for", f"{moved * costs.connection_us / 1e3:.0f} ms", "× connection"
-        )
+        yield Line("– its Python is busy with them for", f"{moved * costs.connection_us / 1e3:.0f} ms", "× connection")
         spare = nodes - math.ceil(plan.users / 16_000)
         yield Line("nodes that may be missing at a time", f"{spare}", "nodes − users ÷ 16,000 (`max_connections`)")
         storm = plan.sockets_per_node * costs.connection_us / plan.storm_seconds / 1e6
         yield Line(
-            "all clients back in a minute: trio thread",
+            "all clients back in a minute: Python",
             f"{storm:.2f} core",
             f"sockets × connection ÷ {plan.storm_seconds:g} s",
         )
@@ -247,17 +267,30 @@ def tables(plan: Plan, costs: Costs) -> dict[str, str]:
     }
 
 
+def renewed(page: str, plan: Plan, costs: Costs) -> str:
+    """The page with the table below each of our headings computed anew."""
+    for title, text in tables(plan, costs).items():
+        before, heading, rest = page.partition(f"## {title}\n\n")
+        if heading:
+            page = f"{before}{heading}{text}\n{re.sub(_TABLE, '', rest)}"
+    return page
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A flag for each field of the plan."""
     for field in dataclasses.fields(Plan):
         kind = type(field.default)
         flag = "--" + field.name.replace("_", "-")
         parser.add_argument(flag, type=kind, default=field.default, metavar="N", help=f"[{field.default:,}]")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="renew the tables there instead of printing them")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the tables."""
     plan = Plan(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Plan)})
+    if arguments.page is not None:
+        arguments.page.write_text(renewed(arguments.page.read_text(), plan, Costs()))
+        return 0
     for title, text in tables(plan, Costs()).items():
         print(f"## {title}\n\n{text}\n")
     return 0

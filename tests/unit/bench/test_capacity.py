@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.capacity import Capacity, Costs, Plan, tables
+from bench.capacity import Capacity, Costs, Plan, renewed, tables
 from bench.cli import main
 
 PAGE = Path(__file__).parents[3] / "docs" / "capacity.md"
@@ -19,7 +19,16 @@ def _value(plan: Plan, section: str, what: str) -> str:
 def test_the_page_shows_what_is_computed() -> None:
     page = PAGE.read_text()
     for title, text in tables(Plan(), Costs()).items():
-        assert f"## {title}\n\n{text}\n" in page, f"renew {title} with: python -m bench capacity"
+        assert f"## {title}\n\n{text}\n" in page, "python -m bench capacity --page docs/capacity.md renews it"
+    assert renewed(page, Plan(), Costs()) == page
+
+
+def test_a_page_is_renewed_below_its_headings_and_nowhere_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n| kept |\n\n## Nodes\n\n| old |\n| old |\n\nText.\n")
+    assert main(["capacity", "--page", str(page)]) == 0
+    table = tables(Plan(), Costs())["Nodes"]
+    assert page.read_text() == f"# Title\n\n| kept |\n\n## Nodes\n\n{table}\n\nText.\n"
 
 
 def test_the_planned_fleet_is_a_hundred_nodes_and_five_gigabits() -> None:
