@@ -23,8 +23,9 @@ export function useOverview(api: AdminApi, onRefused: (error: Refused) => void):
     let isOver = false;
     const read = async () => {
       let overview: Overview | undefined;
+      const isSeen = document.visibilityState === "visible";
       try {
-        if (document.visibilityState === "visible") overview = await api.overview();
+        if (isSeen) overview = await api.overview();
       } catch (error) {
         if (error instanceof Refused && !error.retryable) refused.current(error);
       }
@@ -33,7 +34,7 @@ export function useOverview(api: AdminApi, onRefused: (error: Refused) => void):
       setWatched((before) => ({
         samples: added(before.samples, sample),
         overview: overview ?? before.overview,
-        isSilent: overview === undefined,
+        isSilent: isSeen && overview === undefined,
       }));
       timer = setTimeout(() => void read(), EVERY_MS);
     };
