@@ -38,10 +38,10 @@ class Histogram:
         self.sum = 0.0
         self._past: collections.deque[list[int]] = collections.deque([list(self.counts)], maxlen=_TURNS)
 
-    def add(self, value: float) -> None:
-        """Counts `value`."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def add(self, value: float, times: int = 1) -> None:
+        """Counts `value`, as often as it occurred."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
     def turn(self) -> None:
         """Another `TURN_SECONDS` have passed."""

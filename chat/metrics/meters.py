@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from gateway_core import CloseCode
 
@@ -16,7 +16,7 @@ OTHER_CODE = 0
 _CODES = frozenset(map(int, CloseCode))
 
 _MAX_ARRIVALS = 20_000
-"""Messages under way, whose arrival is remembered; those that never come back are forgotten with all others then."""
+"""Batches under way, whose arrival is remembered; those that never come back are forgotten with all others then."""
 
 
 class CommitMeter:
@@ -82,8 +82,8 @@ class RealtimeMeter:
         """Messages acknowledged to those who published them."""
         self.refused: Counter[str] = Counter()
         """Messages refused, by the code of the error."""
-        self.arrivals: dict[str, float] = {}
-        """When messages that are under way came in, by their key (trio's clock)."""
+        self.arrivals: dict[str, tuple[float, int]] = {}
+        """When batches that are under way came in (trio's clock), and their size, by the key of their last message."""
         self.latency = Histogram()
         """From a message's arrival on a socket of this node to its hand-over to the sockets of this node."""
         self.repaired = 0
@@ -91,12 +91,15 @@ class RealtimeMeter:
         self.gaps_told = 0
         """Gaps that slow connections were told of."""
 
-    def posting(self, keys: Iterable[object], now: float) -> None:
-        """Messages came in. Their keys may yet be anything, and need not be unique: what is measured by them is."""
-        if len(self.arrivals) >= _MAX_ARRIVALS:
-            self.arrivals.clear()
-        sane = [key for key in keys if type(key) is str and len(key) <= MAX_KEY_CHARACTERS]
-        self.arrivals.update(dict.fromkeys(sane, now))
+    def posting(self, last_key: object, count: int, now: float) -> None:
+        """A batch of messages came in: its last one is measured for all, so it costs a message next to nothing.
+
+        The key may yet be anything. If that message is refused, or another has the same key, the batch is not measured.
+        """
+        if type(last_key) is str and len(last_key) <= MAX_KEY_CHARACTERS:
+            if len(self.arrivals) >= _MAX_ARRIVALS:
+                self.arrivals.clear()
+            self.arrivals[last_key] = now, count
 
     def answered(self, outcomes: Sequence[object]) -> None:
         """Messages were acknowledged or refused."""
@@ -106,10 +109,9 @@ class RealtimeMeter:
             self.refused[refusal.code] += 1
 
     def delivered(self, key: str, now: float) -> None:
-        """A message is on its way to the sockets of this node; most nodes have not seen it come in."""
-        arrived = self.arrivals.pop(key, None)
-        if arrived is not None:
-            self.latency.add(now - arrived)
+        """A message with a key in `arrivals` is on its way to the sockets of this node."""
+        arrived, count = self.arrivals.pop(key)
+        self.latency.add(now - arrived, count)
 
     def closed(self, code: int) -> None:
         """A connection has gone."""

@@ -178,7 +178,8 @@ class Dispatcher:
         wanted = [_post_of(command) for command in commands]
         posts = [post for _, post in wanted if isinstance(post, Post)]
         answers.flush()
-        self._meter.posting((post.key for post in posts), trio.current_time())
+        if posts:
+            self._meter.posting(posts[-1].key, len(posts), trio.current_time())
         stored = iter(await self._post(session, posts) if posts else ())
         outcomes = [next(stored) if isinstance(post, Post) else post for _, post in wanted]
         self._meter.answered(outcomes)

@@ -93,7 +93,7 @@ class Publishing:
         """Begins to post what was collected."""
         collected, self._collected = self._collected, {}
         for batch in collected.values():
-            self._meter.posting((wanted.post.key for wanted in batch.submissions), trio.current_time())
+            self._meter.posting(batch.submissions[-1].post.key, len(batch.submissions), trio.current_time())
             self._spawn(partial(self._post, batch))
 
     async def _post(self, batch: _Batch) -> None:

@@ -174,7 +174,8 @@ class RoomFeed:
         if self._subscribers:
             variants = {codec.name: delivered.frame(codec) for codec in self._subscribers}
             self._gateway.publish(self.room, variants, position=seq)
-        self._meter.delivered(delivered.push["key"], delivered.added)
+        if (key := delivered.push["key"]) in self._meter.arrivals:
+            self._meter.delivered(key, delivered.added)
         if self._changes and (change := self._changes.pop(seq, None)) is not None:
             self._change(change)
 

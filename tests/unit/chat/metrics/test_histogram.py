@@ -16,8 +16,9 @@ def test_a_value_is_counted_in_the_lowest_bucket_that_holds_it() -> None:
     histogram = Histogram((1, 2, 5))
     for value in (0, 1, 1.5, 2, 5, 6):
         histogram.add(value)
-    assert histogram.counts == [2, 2, 1, 1]
-    assert histogram.sum == pytest.approx(15.5)
+    histogram.add(3, times=4)
+    assert histogram.counts == [2, 2, 5, 1]
+    assert histogram.sum == pytest.approx(15.5 + 12)
 
 
 def test_only_the_last_minute_is_recent() -> None:

@@ -12,26 +12,28 @@ def meter() -> RealtimeMeter:
     return RealtimeMeter()
 
 
-def test_a_message_is_measured_from_its_arrival_to_its_delivery(meter: RealtimeMeter) -> None:
-    meter.posting(["a", "b"], 10.0)
+def test_a_batch_is_measured_from_its_arrival_to_the_delivery_of_its_last_message(meter: RealtimeMeter) -> None:
+    meter.posting("a", 1, 10.0)
+    meter.posting("b", 9, 10.5)
     meter.delivered("a", 10.004)
-    meter.delivered("a", 11.0)
-    meter.delivered("of another node", 11.0)
     assert sum(meter.latency.counts) == 1
     assert meter.latency.sum == pytest.approx(0.004)
-    meter.delivered("b", 12.0)
-    assert meter.latency.sum == pytest.approx(2.004)
+    meter.delivered("b", 12.5)
+    assert sum(meter.latency.counts) == 10
+    assert meter.latency.sum == pytest.approx(18.004)
     assert not meter.arrivals
 
 
 def test_keys_that_are_none_are_not_remembered(meter: RealtimeMeter) -> None:
-    meter.posting([None, 7, [], {}, b"k", "x" * 65, "x" * 64], 1.0)
+    keys: list[object] = [None, 7, [], {}, b"k", "x" * 65, "x" * 64]
+    for key in keys:
+        meter.posting(key, 1, 1.0)
     assert list(meter.arrivals) == ["x" * 64]
 
 
 def test_messages_that_never_come_back_are_forgotten(meter: RealtimeMeter) -> None:
     for number in range(100_000):
-        meter.posting([str(number)], 1.0)
+        meter.posting(str(number), 1, 1.0)
         assert len(meter.arrivals) <= 20_000
 
 
