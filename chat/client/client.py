@@ -161,6 +161,8 @@ class Client:
         self.user, self.node = hello.user, hello.node
         self._opened_at = trio.current_time()
         self._reconnect_at = None
+        if self._way is not None:
+            self._way.arrived()
         self._change(State.ONLINE, hello.node)
         self._forget_rooms()
         for room in self._rooms.values():

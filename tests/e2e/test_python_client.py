@@ -10,6 +10,7 @@ import trio
 
 from chat.client import (
     Client,
+    ClientConfig,
     Deleted,
     Edited,
     Event,
@@ -27,6 +28,7 @@ from tests.support.node_process import Node, node_process
 
 PASSWORD = "correct horse"
 SECONDS = 60.0
+ROUTED = ClientConfig(route=True)
 
 
 async def until(room: Room, kind: type[Event]) -> Event:
@@ -50,7 +52,7 @@ async def test_everything_that_one_can_do_in_a_room(tmp_path: Path) -> None:
             await register(node.url, "Ada", PASSWORD)
         async with (
             open_client(node.url, name="ada", password=PASSWORD) as ada,
-            open_client(node.url, name="bob", password=PASSWORD, encoding="json") as bob,
+            open_client(node.url, name="bob", password=PASSWORD, encoding="json", config=ROUTED) as bob,
         ):
             info = await ada.create_room("Lobby")
             assert [room.name for room in await bob.public_rooms()] == ["Lobby"]
