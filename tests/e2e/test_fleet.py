@@ -125,7 +125,7 @@ async def test_clients_are_led_to_nodes_that_stay(migrated: list[str], tmp_path:
                 node_process(
                     tmp_path,
                     *migrated,
-                    *OPTIONS,
+                    *("--shutdown-seconds", "5"),
                     *("--node", name, "--region", name, "--advertise", f"ws://{name}.example"),
                     env=TOKEN_KEY,
                 )

@@ -10,11 +10,13 @@ import socket as sockets
 from pathlib import Path
 
 import trio
+import trio_websocket
 
 from tests.e2e.conftest import TOKEN_KEY, make_room, sign_up, socket
 from tests.support.node_process import Node, node_process
 
 DEADLINE_SECONDS = 120
+_CUT_OFF = (OSError, trio.BrokenResourceError, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed)
 OPTIONS = ["--node", "w", "--workers", "2", "--log-format", "json", "--shutdown-seconds", "10"]
 
 
@@ -28,11 +30,11 @@ async def until_served_by(node: Node, token: str, name: str) -> None:
     """Connects again and again, as nothing tells where a connection will come out."""
     with trio.fail_after(DEADLINE_SECONDS):
         while True:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*_CUT_OFF):
                 async with socket(node, token) as peer:
                     if peer.node == name:
                         return
-            await trio.sleep(0.05)
+            await trio.sleep(0.2)
 
 
 async def test_workers_share_a_port_and_one_that_is_killed_comes_back(migrated: list[str], tmp_path: Path) -> None:
