@@ -44,17 +44,17 @@ def test_a_new_shard_gets_buckets(commands: Commands) -> None:
     assert (code, output) == (0, f"c\t{len(MIGRATIONS)}\n")
     assert "start every node with --shard c" in advice
     assert commands.counts() == {"a": (512, 512), "b": (512, 512), "c": (0, 0)}
-    some = ["shards", "move", "--from", "a", "--to", "c", "--buckets", "0-2,7", "--kind", "rooms", *commands.all]
-    assert commands.run(*some, "--dry-run")[1] == "".join(f"rooms {number}: a → c\n" for number in (0, 1, 2, 7))
+    some = ["shards", "move", "--from", "a", "--to", "c", "--buckets", "0-1,7", "--kind", "rooms", *commands.all]
+    assert commands.run(*some, "--dry-run")[1] == "".join(f"rooms {number}: a → c\n" for number in (0, 1, 7))
     code, moved, complaint = commands.run(*some)
     assert (code, complaint) == (0, "")
-    assert [line.split(": ")[0] for line in moved.splitlines()] == ["rooms 0", "rooms 1", "rooms 2", "rooms 7"]
+    assert [line.split(": ")[0] for line in moved.splitlines()] == ["rooms 0", "rooms 1", "rooms 7"]
     assert commands.run(*some) == (0, "", ""), "they are not on a any more"
-    assert commands.run("shards", "move", "--from", "b", "--to", "c", "--count", "2", *commands.all)[0] == 0
+    assert commands.run("shards", "move", "--from", "b", "--to", "c", "--count", "1", *commands.all)[0] == 0
     assert commands.run("shards", "move", "--from", "c", "--to", "b", "--kind", "users", *commands.all)[0] == 0
-    assert commands.counts() == {"a": (508, 512), "b": (510, 512), "c": (6, 0)}
+    assert commands.counts() == {"a": (509, 512), "b": (511, 512), "c": (4, 0)}
     code, plan, _ = commands.run("shards", "move", "--even", "--dry-run", *commands.all)
-    assert (code, len(plan.splitlines())) == (0, 341 - 6 + 341)
+    assert (code, len(plan.splitlines())) == (0, 341 - 4 + 341)
 
 
 def test_a_shard_that_is_not_given_is_named(commands: Commands) -> None:
@@ -83,33 +83,30 @@ def test_a_shard_that_does_not_answer_is_shown(commands: Commands) -> None:
 
 def test_what_has_begun_is_shown_finished_and_given_up(commands: Commands) -> None:
     assert commands.run("shards", "move", *commands.shards) == (0, "", ""), "there is nothing to go on with"
-    begun = "UPDATE one.bucket_map SET stage = 'copying', peer = 'b' WHERE kind = 'rooms' AND bucket IN (5, 6)"
+    begun = "UPDATE one.bucket_map SET stage = 'copying', peer = 'b' WHERE kind = 'rooms' AND bucket = 5"
     shared_server(MARIADB).sql(begun)
-    assert "copying 2" in commands.run("shards", "status", *commands.shards)[1]
-    assert commands.run("shards", "move", "--dry-run", *commands.shards)[1] == "rooms 5: a → b\nrooms 6: a → b\n"
+    assert "copying 1" in commands.run("shards", "status", *commands.shards)[1]
+    assert commands.run("shards", "move", "--dry-run", *commands.shards)[1] == "rooms 5: a → b\n"
     code, output, _ = commands.run("shards", "move", "--cancel", *commands.shards)
-    assert (code, output) == (0, "rooms 5: a → b\nrooms 6: a → b\n")
+    assert (code, output) == (0, "rooms 5: a → b\n")
     assert commands.run("shards", "move", *commands.shards) == (0, "", "")
     shared_server(MARIADB).sql(begun)
     code, output, _ = commands.run("shards", "move", *commands.shards)
-    assert (code, [line.split(":")[0] for line in output.splitlines()]) == (0, ["rooms 5", "rooms 6"])
+    assert (code, [line.split(":")[0] for line in output.splitlines()]) == (0, ["rooms 5"])
     assert "copying" not in commands.run("shards", "status", *commands.shards)[1]
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
+def test_moves_that_make_no_sense_are_refused(commands: Commands) -> None:
+    for words, reason in [
         (["--from", "a", "--to", "c"], "two of the shards that are given"),
         (["--from", "a", "--to", "a"], "two of the shards that are given"),
         (["--from", "a"], "two of the shards that are given"),
         (["--count", "3"], "between which shards"),
         (["--even", "--from", "a"], "leave out --from and --to"),
-    ],
-)
-def test_moves_that_make_no_sense_are_refused(commands: Commands, words: list[str], reason: str) -> None:
-    code, output, complaint = commands.run("shards", "move", *words, *commands.shards)
-    assert (code, output) == (1, "")
-    assert reason in complaint
+    ]:
+        code, output, complaint = commands.run("shards", "move", *words, *commands.shards)
+        assert (code, output) == (1, "")
+        assert reason in complaint
 
 
 @pytest.mark.parametrize("numbers", ["1024", "3-1", "x", "-5", ""])

@@ -20,8 +20,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..ids import new_id
@@ -30,6 +31,7 @@ from .bucket_map import bump_version, write_places
 from .errors import MoveFailed
 from .mysql_errors import Verdict, verdict_of
 from .mysql_pool import MySqlPool, Session
+from .mysql_sql import marks
 from .shard_map import Bucket, Kind, Place
 
 FENCE_SECONDS = 1.0
@@ -140,20 +142,31 @@ class BucketMover:
 
     async def unfinished(self) -> list[Move]:
         """Moves that were begun, on all shards. Raises: MoveFailed if one does not answer."""
-        found: list[Move] = []
-        for name, pool in self._pools.items():
-            try:
-                rows = await pool.run(_on_the_move)
-            except Exception as error:
-                if (problem := _problem_of(error)) is None:
-                    raise
-                raise MoveFailed(f"shard {name} does not answer: {problem}") from error
-            found += [Move(bucket, name, peer) for bucket, peer in rows]
-        return found
+        return [Move(bucket, name, peer) for name, bucket, peer in await self._at(Stage.COPYING, Stage.CLEANING)]
 
     async def cancel(self, move: Move) -> bool:
         """Gives up a move, unless the bucket has changed hands; whether that was so."""
         return await _OneMove(self._pools, move, self._report).cancel()
+
+    async def tidy(self) -> None:
+        """Removes copies of which the source knows nothing: whoever made room for them did not get any further."""
+        leaving = {(bucket, name, peer) for name, bucket, peer in await self._at(Stage.COPYING)}
+        for name, bucket, peer in await self._at(Stage.CLEARING, Stage.INCOMING):
+            if (bucket, peer, name) not in leaving and peer in self._pools:
+                await _OneMove(self._pools, Move(bucket, peer, name), self._report).clear_target()
+
+    async def _at(self, *stages: Stage) -> list[tuple[str, Bucket, str]]:
+        """Shards with buckets that are at one of some stages there, and the other shards of their moves."""
+        found: list[tuple[str, Bucket, str]] = []
+        for name, pool in self._pools.items():
+            try:
+                rows = await pool.run(functools.partial(_at, stages=stages))
+            except Exception as error:
+                if (problem := _problem_of(error)) is None:
+                    raise
+                raise MoveFailed(f"shard {name} does not answer: {problem}") from error
+            found += [(name, bucket, peer) for bucket, peer in rows]
+        return found
 
 
 class _OneMove:
@@ -193,9 +206,13 @@ class _OneMove:
 
         if not await self._source.run(stop, transaction=True):
             return False
-        await self._claim_target(Stage.CLEARING)
-        await self._clear_target(Stage.NONE)
+        await self.clear_target()
         return True
+
+    async def clear_target(self, then: Stage = Stage.NONE) -> None:
+        await self._claim_target(Stage.CLEARING)
+        await clear(self._target, self._bucket, self._mover, lambda: self._tell(Step.CLEAR))
+        await self._target.run(self._end(Stage.CLEARING, then), transaction=True)
 
     # Steps
 
@@ -208,8 +225,7 @@ class _OneMove:
         if resumed:
             await self._claim_target(Stage.INCOMING)
         else:
-            await self._claim_target(Stage.CLEARING)
-            await self._clear_target(Stage.INCOMING)
+            await self.clear_target(then=Stage.INCOMING)
         self._tell(Step.BEGIN)
 
         async def begin(session: Session) -> None:
@@ -323,10 +339,6 @@ class _OneMove:
 
         await self._target.run(claim, transaction=True)
 
-    async def _clear_target(self, then: Stage) -> None:
-        await clear(self._target, self._bucket, self._mover, lambda: self._tell(Step.CLEAR))
-        await self._target.run(self._end(Stage.CLEARING, then), transaction=True)
-
     def _end(self, of: Stage, then: Stage) -> Callable[[Session], Any]:
         """Ends a stage that this run is in."""
 
@@ -365,11 +377,9 @@ class _OneMove:
         self._report(Progress(self._move, step, self._copy.rows, self._fence_seconds))
 
 
-async def _on_the_move(session: Session) -> list[tuple[Bucket, str]]:
-    """The buckets that this shard is giving away, with the shard that gets them."""
+async def _at(session: Session, stages: Sequence[Stage]) -> list[tuple[Bucket, str]]:
     rows = await session.rows(
-        "SELECT kind, bucket, peer FROM bucket_map WHERE stage IN (%s, %s) ORDER BY kind, bucket",
-        (Stage.COPYING, Stage.CLEANING),
+        f"SELECT kind, bucket, peer FROM bucket_map WHERE stage IN ({marks(len(stages))}) ORDER BY kind, bucket", stages
     )
     return [(Bucket(Kind(kind.decode()), bucket), peer.decode()) for kind, bucket, peer in rows]
 

@@ -75,6 +75,7 @@ async def run_moves(bridge: AsyncioBridge, shards: Sequence[ShardDsn], moves: Se
         on_the_way = {move.bucket for move in begun}
         for move in (*begun, *(move for move in moves if move.bucket not in on_the_way)):
             await mover.run(move)
+        await mover.tidy()
 
     await _with_mover(bridge, shards, report, run)
 
@@ -83,7 +84,9 @@ async def cancel_moves(bridge: AsyncioBridge, shards: Sequence[ShardDsn], report
     """Gives up all moves whose bucket has not changed hands, and returns them. Raises: MoveFailed."""
 
     async def cancel(mover: BucketMover) -> list[Move]:
-        return [move for move in await mover.unfinished() if await mover.cancel(move)]
+        given_up = [move for move in await mover.unfinished() if await mover.cancel(move)]
+        await mover.tidy()
+        return given_up
 
     return await _with_mover(bridge, shards, report, cancel)
 
