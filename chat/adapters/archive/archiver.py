@@ -37,6 +37,8 @@ page of 200 messages needs few reads."""
 _MOVE_ROWS = 500
 """In one transaction, during which appends to its rooms wait."""
 _READ_ROWS = 500
+_READ_ROOMS = 50
+"""In one statement."""
 _log = structlog.get_logger("chat.archive")
 Step = Callable[[str], None]
 T = TypeVar("T")
@@ -95,17 +97,18 @@ class Archiver:
             found, after = await self._source.candidates(
                 after, old=self._old, very_old=very_old, min_rows=self._min_rows
             )
-            for candidate in found:
-                batch = await self._collect(candidate, batch, report)
+            batch = await self._collect(found, batch, report)
         if batch.rows:
             await self._archive(batch.rows, report)
         return report
 
-    async def _collect(self, candidate: Candidate, batch: _Batch, report: Report) -> _Batch:
-        """Adds a room's old rows to the batch, which is archived whenever it is full; returns the one to go on with."""
-        while rows := await self._source.rows(candidate, old=self._old, limit=_READ_ROWS):
+    async def _collect(self, candidates: list[Candidate], batch: _Batch, report: Report) -> _Batch:
+        """Adds old rows to the batch, which is archived whenever it is full; returns the one to go on with."""
+        while candidates:
+            rows = await self._source.rows(candidates[:_READ_ROOMS], old=self._old, limit=_READ_ROWS)
             batch.add(rows)
-            candidate = candidate._replace(border=rows[-1].seq)
+            is_all = len(rows) < _READ_ROWS
+            candidates = candidates[_READ_ROOMS:] if is_all else _behind(rows[-1], candidates)
             if len(batch.rows) >= self._segment_rows or batch.bytes >= SEGMENT_BYTES:
                 await self._archive(batch.rows, report)
                 batch = _Batch()
@@ -157,12 +160,12 @@ class Archiver:
         moved = 0
         stuck: set[str] = set()
         for runs in _in_transactions(rows):
-            wanted = [run for run in runs if run.rows[0].room not in stuck]
+            wanted = [run for run in runs if run.room not in stuck]
             self._at_step("move")
             began = trio.current_time()
             counts = await self._source.move(segment, wanted) if wanted else []
             moved += sum(counts)
-            stuck |= {run.rows[0].room for run, count in zip(wanted, counts, strict=True) if count < len(run.rows)}
+            stuck |= {run.room for run, count in zip(wanted, counts, strict=True) if count < len(run.rows)}
             await trio.sleep(trio.current_time() - began)  # chat shall have the server half of the time
         if stuck:
             _log.info("rooms_left", shard=self._source.name, segment=segment.name, rooms=len(stuck))
@@ -185,6 +188,12 @@ class Archiver:
             raise Damaged(f"there is no {error.filename or 'such object'}") from error
         except OSError as error:
             raise Unavailable(f"the archive: {error}") from error
+
+
+def _behind(last: ArchivedRow, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """What remains when everything up to a row was read."""
+    rest = [candidate for candidate in candidates if candidate.room > last.room]
+    return [Candidate(last.room, last.seq), *rest]
 
 
 def _in_transactions(rows: Sequence[ArchivedRow]) -> Iterator[list[Run]]:

@@ -34,6 +34,11 @@ class Run(NamedTuple):
     row: int
     rows: Sequence[ArchivedRow]
 
+    @property
+    def room(self) -> str:
+        """Whose messages they are."""
+        return self.rows[0].room
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
@@ -59,8 +64,8 @@ class ArchiveSource(Protocol):
         (milliseconds UTC).
         """
 
-    async def rows(self, candidate: Candidate, *, old: int, limit: int) -> list[ArchivedRow]:
-        """The first messages behind the border that are older than `old`, without a gap."""
+    async def rows(self, candidates: Sequence[Candidate], *, old: int, limit: int) -> list[ArchivedRow]:
+        """The first `limit` messages behind the borders that are older than `old`, in order of room and seq."""
 
     async def unfinished(self) -> list[tuple[Segment, State]]:
         """Segments that were begun and not finished."""

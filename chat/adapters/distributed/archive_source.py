@@ -6,16 +6,16 @@ Every statement is short and finds its rows by a primary key or by `by_segment`,
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from ..archive.catalog import ArchivedRow, Part, Segment
 from ..archive.source import Candidate, Listed, Run, State
-from .archive_keys import DIGEST
+from .archive_moves import move
+from .archive_ranges import within
 from .mysql_pool import Change, Rows, Session
 from .mysql_server import MySqlServer
-from .mysql_sql import chunks, flat, marks, table
+from .mysql_sql import chunks, flat, table
 from .shard_map import Kind, bucket_of
 
 _ROOMS = 1000
@@ -40,9 +40,8 @@ class MySqlArchiveSource:
             functools.partial(_candidates, after=after, old=old, very_old=very_old, min_rows=min_rows)
         )
 
-    async def rows(self, candidate: Candidate, *, old: int, limit: int) -> list[ArchivedRow]:
-        found = await self._server.run(functools.partial(_rows, candidate=candidate, limit=limit))
-        return list(itertools.takewhile(lambda row: row.ts < old, found))
+    async def rows(self, candidates: Sequence[Candidate], *, old: int, limit: int) -> list[ArchivedRow]:
+        return await self._server.run(functools.partial(_rows, candidates=candidates, old=old, limit=limit))
 
     async def unfinished(self) -> list[tuple[Segment, State]]:
         return await self._server.run(_unfinished)
@@ -61,7 +60,7 @@ class MySqlArchiveSource:
         return await self._mark(segment, State.ABANDONED, unless=State.VERIFIED)
 
     async def move(self, segment: Segment, runs: Sequence[Run]) -> list[int]:
-        return await self._server.run(functools.partial(_move, segment=segment, runs=runs), transaction=True)
+        return await self._server.run(functools.partial(move, segment=segment, runs=runs), transaction=True)
 
     async def finish(self, segment: Segment) -> None:
         await self._execute("DELETE FROM archive_work WHERE segment = %s", [segment.name])
@@ -105,11 +104,13 @@ async def _candidates(
     return found, _next(rows)
 
 
-async def _rows(session: Session, candidate: Candidate, limit: int) -> list[ArchivedRow]:
+async def _rows(session: Session, candidates: Sequence[Candidate], old: int, limit: int) -> list[ArchivedRow]:
+    """Of no room it looks at more than `limit` rows, so there is nothing behind those that are left out."""
+    where, parameters = within((room, border + 1, border + limit) for room, border in candidates)
     rows = await session.rows(
-        "SELECT room, seq, ts, user, `key`, body, revision, deleted FROM messages"
-        " WHERE room = %s AND seq > %s ORDER BY seq LIMIT %s",
-        (*candidate, limit),
+        "SELECT room, seq, ts, user, `key`, body, revision, deleted FROM messages FORCE INDEX (PRIMARY)"
+        f" WHERE ({where}) AND ts < %s ORDER BY room, seq LIMIT %s",
+        (*parameters, old, limit),
     )
     return [
         ArchivedRow(room.decode(), seq, ts, user.decode(), key.decode(), body, revision, bool(deleted))
@@ -120,69 +121,6 @@ async def _rows(session: Session, candidate: Candidate, limit: int) -> list[Arch
 async def _unfinished(session: Session) -> list[tuple[Segment, State]]:
     rows = await session.rows(f"SELECT {_SEGMENT}, state FROM archive_work ORDER BY at")
     return [(_segment(columns), State(state.decode())) for *columns, state in rows]
-
-
-async def _move(session: Session, segment: Segment, runs: Sequence[Run]) -> list[int]:
-    rooms = [run.rows[0].room for run in runs]
-    borders = await _borders(session, rooms)
-    return [await _move_run(session, segment, run, borders.get(room)) for room, run in zip(rooms, runs, strict=True)]
-
-
-async def _borders(session: Session, rooms: Sequence[str]) -> dict[str, int]:
-    """Of those rooms that are here to stay for a while, which are locked: not of one that is being moved."""
-    held = await session.hold(Kind.ROOMS, rooms)
-    settled = [room for room in rooms if held.get(bucket_of(Kind.ROOMS, room).number) is False]
-    if not settled:
-        return {}
-    query = (
-        "SELECT id, archived FROM rooms FORCE INDEX (PRIMARY)"
-        f" WHERE id IN ({marks(len(settled))}) ORDER BY id FOR UPDATE"
-    )
-    return {room.decode(): border for room, border in await session.rows(query, settled)}
-
-
-async def _move_run(session: Session, segment: Segment, run: Run, border: int | None) -> int:
-    """The room is locked, so its rows stay as they are; `border` is None if it is not here."""
-    if border is None:
-        return 0
-    done = max(0, border - run.rows[0].seq + 1)
-    rows = run.rows[done:]
-    if not rows:
-        return len(run.rows)
-    place = (rows[0].room, rows[0].seq, rows[-1].seq)
-    within = "room = %s AND seq BETWEEN %s AND %s"
-    there: dict[int, int] = dict(
-        await session.rows(f"SELECT seq, revision FROM messages WHERE {within} ORDER BY seq", place)
-    )
-    if rows[0].seq != border + 1 or list(there) != [row.seq for row in rows]:
-        return done
-    if edited := [row.seq for row in rows if there[row.seq] != row.revision]:
-        await session.execute(
-            "INSERT INTO archive_changes (room, seq, body, revision, deleted)"
-            " SELECT room, seq, body, revision, deleted FROM messages"
-            f" WHERE room = %s AND seq IN ({marks(len(edited))})",
-            (rows[0].room, *edited),
-        )
-    await session.execute(
-        f"INSERT INTO archive_keys (room, digest, seq, ts) SELECT room, {DIGEST}, seq, ts FROM messages WHERE {within}",
-        place,
-    )
-    await session.execute(f"DELETE FROM messages WHERE {within}", place)
-    await _add_part(session, segment, run.row + done, place)
-    await session.execute("UPDATE rooms SET archived = %s WHERE id = %s", (rows[-1].seq, rows[0].room))
-    return len(run.rows)
-
-
-async def _add_part(session: Session, segment: Segment, row: int, place: tuple[str, int, int]) -> None:
-    """The rows of a room in a segment are one part, though they move in several transactions."""
-    room, first, last = place
-    longer = "UPDATE archive_parts SET last_seq = %s WHERE room = %s AND last_seq = %s AND segment = %s"
-    if await session.execute(longer, (last, room, first - 1, segment.name)):
-        return
-    await session.execute(
-        f"INSERT INTO archive_parts (room, first_seq, last_seq, first_row, {_SEGMENT}) VALUES ({marks(8)})",
-        (room, first, last, row, segment.name, segment.size, segment.footer_size, segment.footer_sha256),
-    )
 
 
 async def _quarantine(session: Session, segment: Segment, quarantined: bool) -> None:
