@@ -52,7 +52,8 @@ class ChatConfig:
     """What nodes share at run time, as redis://host, redis+sentinel://host,host/name or redis+cluster://host,host, with
     user:password@ before the host if needed: events, sessions, presence, rates, recent messages. Empty: one node."""
     token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
-    """Signs access tokens, at least 32 bytes; empty: one is made and kept in the data directory."""
+    """Signs access tokens, at least 32 bytes; empty: the one in the data directory, where it is made if it is missing.
+    With shards nobody makes one: it has to be the same on all nodes."""
     previous_token_key: str = dataclasses.field(default="", metadata={"secret": True}, repr=False)
     """Still verifies tokens, while a new key comes into use."""
     token_seconds: float = 900.0

@@ -46,7 +46,8 @@ def run(config: ChatConfig, words: Sequence[str]) -> int:
         complain(f"cannot listen on {config.gateway.host}:{config.gateway.port}: {error.strerror or error}")
         return 1
     with reserved:
-        return trio.run(Supervisor(config, words, reserved.getsockname()[1]).run)
+        command = [sys.executable, "-m", "chat.cli.worker", *words]
+        return trio.run(Supervisor(config, command, reserved.getsockname()[1]).run)
 
 
 def _reserve(host: str, port: int) -> socket.socket:
@@ -66,13 +67,14 @@ def _reserve(host: str, port: int) -> socket.socket:
 
 
 class Supervisor:
-    """Keeps the workers of one `serve`."""
+    """Keeps the workers of one `serve`. `command` starts one, with its own flags behind it."""
 
-    def __init__(self, config: ChatConfig, words: Sequence[str], port: int) -> None:
+    def __init__(self, config: ChatConfig, command: Sequence[str], port: int) -> None:
         self._seconds = config.shutdown_seconds
         name = config.node or f"node-{secrets.token_hex(4)}"
         self._workers = [
-            Worker(self, number, [*words, *_own_flags(config, name, number, port)]) for number in range(config.workers)
+            Worker(self, number, [*command, *_own_flags(config, name, number, port)])
+            for number in range(config.workers)
         ]
         self.stopping = trio.Event()
         self.has_served = False
@@ -104,7 +106,7 @@ class Supervisor:
 
     def give_up(self, code: int) -> None:
         """No worker is left, and none can be started."""
-        self.code = code or 1
+        self.code = max(code, 1)  # negative if a signal ended it
         self._stop()
 
     async def _obey(self) -> None:
@@ -130,7 +132,7 @@ class Supervisor:
 class Worker:
     """One place among the workers, and the process that fills it."""
 
-    def __init__(self, supervisor: Supervisor, number: int, words: Sequence[str]) -> None:
+    def __init__(self, supervisor: Supervisor, number: int, command: Sequence[str]) -> None:
         self.listens = False
         self.line = ""
         """What it said when it began to listen."""
@@ -138,7 +140,7 @@ class Worker:
         """Its first process listens, or has ended."""
         self._supervisor = supervisor
         self._number = number
-        self._command = [sys.executable, "-m", "chat.cli.worker", *words]
+        self._command = command
         self._process: trio.Process | None = None
 
     def stop(self) -> None:
