@@ -12,13 +12,14 @@ import functools
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import structlog
 import trio
 
 from ...domain.errors import Unavailable
 from ...metrics.meters import RedisMeter
-from .asyncio_bridge import AsyncioBridge
+from .asyncio_bridge import AsyncioBridge, Work
 from .background import background_tasks
 from .redis_call import Call
 from .redis_command import Command
@@ -27,6 +28,8 @@ from .redis_errors import Away
 from .redis_lane import TICKS, Lane, Part, Queue
 from .redis_layout import Layout
 from .redis_url import Address, RedisUrl, parse_redis_url
+
+T = TypeVar("T")
 
 DEADLINE_SECONDS = 0.5
 """For one call with all its tries: nothing that Redis holds is worth a longer wait."""
@@ -190,7 +193,7 @@ class RedisClient:
     async def _look(self) -> bool:
         """Whether all is well: then the next look has time."""
         try:
-            await self._bridge.call(self._driver.look)
+            await self._cross(self._driver.look)
         except Away as error:
             _log.debug("redis_layout_unknown", reason=str(error))
             return False
@@ -216,7 +219,7 @@ class RedisClient:
 
     def _new_lane(self, address: Address) -> Lane:
         async def send(commands: Sequence[Command]) -> list[Reply]:
-            return await self._bridge.call(functools.partial(self._driver.send, address, commands))
+            return await self._cross(functools.partial(self._driver.send, address, commands))
 
         return Lane(
             str(address),
@@ -225,3 +228,9 @@ class RedisClient:
             on_moved=self._moved,
             on_change=self.suspect,
         )
+
+    async def _cross(self, work: Work[T]) -> T:
+        try:
+            return await self._bridge.call(work)
+        except Unavailable as error:  # the bridge's, whatever has ended it
+            raise Away(error.message) from error

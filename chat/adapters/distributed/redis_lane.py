@@ -217,10 +217,10 @@ class Lane(Queue):
                     (moved if remedy is Remedy.REDIRECT else later).append(Part(call, [index]))
         for call in {part.call for part in moved}:
             call.repeats += 1
+        self._put_first(later)
         if moved:
             self._on_moved(moved)
         if later:
-            self._put_first(later)
             self._on_change()
             await trio.sleep(_FIRST_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 -- nothing secret
 

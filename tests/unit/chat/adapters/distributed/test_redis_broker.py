@@ -98,7 +98,7 @@ async def test_a_subscription_that_delivers_nothing_is_found_by_the_heartbeat(ow
 
 
 async def test_a_mute_server_is_given_up_and_found_again(own_redis: RedisProcess) -> None:
-    async with broker_at(own_redis.url, deadline_seconds=0.5) as broker:
+    async with broker_at(own_redis.url, deadline_seconds=1) as broker:
         await broker.subscribe(["a"])
         own_redis.pause()
         with pytest.raises(Unavailable):
@@ -113,7 +113,7 @@ async def test_what_could_not_be_published_is_told_to_its_receivers(own_redis: R
     async with (
         broker_at(own_redis.url) as receiver,
         tcp_proxy(own_redis.port) as proxy,
-        broker_at(f"redis://127.0.0.1:{proxy.port}", deadline_seconds=0.5) as publisher,
+        broker_at(f"redis://127.0.0.1:{proxy.port}", deadline_seconds=3) as publisher,
     ):
         await receiver.subscribe(["a", "b"])
         await publisher.publish([("b", b"before")])

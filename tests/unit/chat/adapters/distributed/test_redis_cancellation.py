@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -135,7 +136,9 @@ async def test_operations_that_are_cancelled_at_random(proxy: TcpProxy) -> None:
     ends = {"answered": 0, "cancelled": 0}
 
     async def talk(caller: Caller) -> None:
-        for _ in range(40):
+        for turn in itertools.count():
+            if turn >= 40 and min(ends.values()) > 50:
+                return
             operation = generator.choice(caller.operations)
             with trio.move_on_after(generator.uniform(0, 0.1)) as scope:
                 await operation()
@@ -151,8 +154,7 @@ async def test_operations_that_are_cancelled_at_random(proxy: TcpProxy) -> None:
         for caller in people:
             for operation in caller.operations:
                 await operation()
-    assert sum(ends.values()) == 40 * CALLERS
-    assert min(ends.values()) > 50, ends
+    assert sum(ends.values()) >= 40 * CALLERS
 
 
 class CancelAtStep(trio.abc.Instrument):
@@ -222,7 +224,9 @@ async def test_a_driver_that_is_cancelled_at_any_moment_leaves_no_reply_behind(p
 
     async def talk() -> None:
         driver = RedisDriver(url, DEADLINE_SECONDS)
-        for turn in range(150):
+        for turn in itertools.count():
+            if turn >= 150 and min(ends.values()) > 10:
+                break
             words = [Command("k", "ECHO", f"{turn} {word}") for word in range(3)]
             task = asyncio.create_task(driver.send(url.addresses[0], [*words, take]))
             for _ in range(generator.randrange(30)):
@@ -241,4 +245,4 @@ async def test_a_driver_that_is_cancelled_at_any_moment_leaves_no_reply_behind(p
     with trio.fail_after(PATIENCE_SECONDS):
         async with AsyncioBridge() as bridge:
             await bridge.call(talk)
-    assert min(ends.values()) > 10, ends
+    assert sum(ends.values()) >= 150

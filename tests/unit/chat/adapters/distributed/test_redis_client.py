@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import shutil
 import ssl
@@ -109,7 +110,9 @@ async def test_a_cancelled_caller_never_leaves_its_reply_to_another(own_redis: R
     ends = {"answered": 0, "cancelled": 0}
 
     async def talk(redis: RedisClient, number: int) -> None:
-        for turn in range(10):
+        for turn in itertools.count():
+            if turn >= 10 and min(ends.values()) > 20:
+                return
             words = [f"{number} {turn} {word}" for word in range(generator.randint(1, 3))]
             with trio.move_on_after(generator.uniform(0, 0.1)) as scope:
                 assert await redis.execute([echo(word) for word in words]) == [word.encode() for word in words]
@@ -119,13 +122,12 @@ async def test_a_cancelled_caller_never_leaves_its_reply_to_another(own_redis: R
     async with tcp_proxy(own_redis.port) as proxy:
         proxy.delay_seconds = 0.1
         async with open_redis(f"redis://127.0.0.1:{proxy.port}", deadline_seconds=DEADLINE_SECONDS) as redis:
-            with trio.fail_after(2 * DEADLINE_SECONDS):
+            with trio.fail_after(PATIENCE_SECONDS):
                 await until_answered(redis)
                 async with trio.open_nursery() as nursery:
                     for number in range(50):
                         nursery.start_soon(talk, redis, number)
-    assert ends["answered"] + ends["cancelled"] == 500
-    assert min(ends.values()) > 20, ends
+    assert ends["answered"] + ends["cancelled"] >= 500
 
 
 async def test_connections_that_break_at_any_moment_cross_no_replies(own_redis: RedisProcess) -> None:
@@ -152,7 +154,7 @@ async def test_connections_that_break_at_any_moment_cross_no_replies(own_redis: 
                     proxy.cut()
 
             cutting.start_soon(cut)
-            with trio.fail_after(3 * DEADLINE_SECONDS):
+            with trio.fail_after(PATIENCE_SECONDS):
                 async with trio.open_nursery() as nursery:
                     for number in range(20):
                         nursery.start_soon(talk, redis, number)
@@ -193,7 +195,7 @@ async def test_a_short_break_is_not_felt_by_what_may_be_sent_again(own_redis: Re
 
 
 async def test_a_held_up_process_does_not_blame_the_server(own_redis: RedisProcess) -> None:
-    async with open_redis(own_redis.url, deadline_seconds=0.2) as redis, trio.open_nursery() as nursery:
+    async with open_redis(own_redis.url, deadline_seconds=1) as redis, trio.open_nursery() as nursery:
         await until_answered(redis)
         replies: list[bytes] = []
 
@@ -202,7 +204,7 @@ async def test_a_held_up_process_does_not_blame_the_server(own_redis: RedisProce
 
         nursery.start_soon(ask)
         await trio.testing.wait_all_tasks_blocked()
-        time.sleep(0.5)  # noqa: ASYNC251 -- the point
+        time.sleep(2.5)  # noqa: ASYNC251 -- the point
     assert replies == [b"x"]
 
 
