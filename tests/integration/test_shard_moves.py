@@ -22,16 +22,45 @@ from chat.domain.messages import Appended, NewMessage
 from chat.domain.rooms import Role, Room, RoomId, RoomKind
 from chat.domain.users import UserId
 from tests.support.mysql_nodes import AppendCrowd, MySqlNode, mysql_node
-from tests.support.mysql_servers import MARIADB, empty_databases, shared_server
+from tests.support.mysql_servers import (
+    MARIADB,
+    MYSQL,
+    MYSQL_ROOT,
+    Flavour,
+    MySqlProcess,
+    empty_databases,
+    shared_server,
+)
 from tests.support.shard_moves import Interrupted, TestMover
 from tests.support.stores import accepted
 
 DEADLINE_SECONDS = 120
 
 
+@pytest.fixture(
+    params=[
+        pytest.param(MARIADB, id="mariadb"),
+        pytest.param(
+            MYSQL,
+            id="mysql",
+            marks=pytest.mark.skipif(not MYSQL_ROOT, reason="TEST_MYSQL_ROOT does not name a directory with MySQL"),
+        ),
+    ]
+)
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """The servers that both shards are on."""
+    found: Flavour = request.param
+    return found
+
+
 @pytest.fixture
-def dsns() -> dict[str, str]:
-    return empty_databases("one", "two")
+def server(flavour: Flavour) -> MySqlProcess:
+    return shared_server(flavour)
+
+
+@pytest.fixture
+def dsns(flavour: Flavour) -> dict[str, str]:
+    return empty_databases("one", "two", flavour=flavour)
 
 
 @pytest.fixture
@@ -85,14 +114,14 @@ async def keys_in(node: MySqlNode, room: Room) -> list[str]:
     return [message.key for message in messages]
 
 
-async def test_every_table_either_moves_or_stays(node: MySqlNode) -> None:
-    tables = {name for [name] in shared_server(MARIADB).sql("SHOW TABLES", "one")}
+async def test_every_table_either_moves_or_stays(node: MySqlNode, server: MySqlProcess) -> None:
+    tables = {name for [name] in server.sql("SHOW TABLES", "one")}
     moving = {table.name for trees in TREES.values() for tree in trees for table in tree.tables}
     assert moving | OF_THE_SHARD == tables
     assert not moving & OF_THE_SHARD
 
 
-async def test_everything_of_a_room_moves(node: MySqlNode, mover: TestMover) -> None:
+async def test_everything_of_a_room_moves(node: MySqlNode, server: MySqlProcess, mover: TestMover) -> None:
     owner, guest = await node.new_user(), await node.users.create("guest", "hash")
     room = await node.room_on("one", owner)
     await node.rooms.set_role(room.id, guest.id, Role.MEMBER)
@@ -101,7 +130,7 @@ async def test_everything_of_a_room_moves(node: MySqlNode, mover: TestMover) -> 
     await node.messages.edit(room.id, 1, {"text": "edited"})
     await node.messages.delete(room.id, 2)
     await node.rooms.mark_read([(room.id, guest.id, 5)])
-    shared_server(MARIADB).sql(
+    server.sql(
         f"INSERT INTO one.archive_parts VALUES ('{room.id}', 1, 9, 0, 's', 1, 1, REPEAT('a', 32), 0);"
         f"INSERT INTO one.archive_keys VALUES ('{room.id}', REPEAT(X'00', 16), 1, 2);"
         f"INSERT INTO one.archive_changes VALUES ('{room.id}', 1, X'80', 1, 0)"
@@ -131,7 +160,9 @@ async def test_everything_of_a_user_moves(node: MySqlNode, mover: TestMover) -> 
 
 
 @pytest.mark.parametrize("step", [Step.COPY, Step.CATCH_UP, Step.COMPARE, Step.FENCE])
-async def test_what_is_written_to_a_room_on_its_way_arrives(node: MySqlNode, mover: TestMover, step: Step) -> None:
+async def test_what_is_written_to_a_room_on_its_way_arrives(
+    node: MySqlNode, server: MySqlProcess, mover: TestMover, step: Step
+) -> None:
     owner, first, second = await node.new_user(), await node.new_user(), await node.users.create("second", "hash")
     room = await node.room_on("one", owner)
     bucket = bucket_of(Kind.ROOMS, room.id)
@@ -159,7 +190,7 @@ async def test_what_is_written_to_a_room_on_its_way_arrives(node: MySqlNode, mov
     await mover.move([move_of(room)])
     assert await dump(node, "two", bucket) == before
     assert await keys_in(node, room) == ["a", "b", "c", "d", "e", "f"]
-    assert not shared_server(MARIADB).sql("SELECT * FROM one.bucket_changes")
+    assert not server.sql("SELECT * FROM one.bucket_changes")
 
 
 async def test_what_is_written_to_a_user_on_the_way_arrives(node: MySqlNode, mover: TestMover) -> None:
@@ -196,7 +227,9 @@ async def test_rooms_move_to_and_fro_under_load_and_nobody_notices(dsns: dict[st
     assert mover.steps >= {Step.COPY, Step.COMPARE, Step.FENCE, Step.SWITCH, Step.CLEAN, Step.DONE}
 
 
-async def test_a_write_waits_for_the_fence_and_goes_to_the_new_place(node: MySqlNode, mover: TestMover) -> None:
+async def test_a_write_waits_for_the_fence_and_goes_to_the_new_place(
+    node: MySqlNode, server: MySqlProcess, mover: TestMover
+) -> None:
     user = await node.new_user()
     room, other = await node.room_on("one", user), await node.room_on("one", user)
     answers: list[Appended] = []
@@ -213,7 +246,7 @@ async def test_a_write_waits_for_the_fence_and_goes_to_the_new_place(node: MySql
         mover.looks[Step.SWITCH] = functools.partial(write, nursery)
         await mover.move([move_of(room)])
     assert [answer.seq for answer in answers] == [1]
-    assert shared_server(MARIADB).sql("SELECT `key` FROM two.messages") == [["late"]]
+    assert server.sql("SELECT `key` FROM two.messages") == [["late"]]
 
 
 async def test_a_retry_gets_its_first_answer_after_the_move(node: MySqlNode, mover: TestMover) -> None:
@@ -246,7 +279,7 @@ STEPS = [
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_move_goes_on_where_it_was_interrupted(
-    node: MySqlNode, dsns: dict[str, str], mover: TestMover, step: Step
+    node: MySqlNode, server: MySqlProcess, dsns: dict[str, str], mover: TestMover, step: Step
 ) -> None:
     user = await node.new_user()
     room = await node.room_on("one", user)
@@ -262,7 +295,7 @@ async def test_a_move_goes_on_where_it_was_interrupted(
     home, other = ("one", "two") if step in (Step.CLEAR, Step.BEGIN) else ("two", "one")
     assert len((await dump(node, home, bucket))["messages"]) == 3
     assert not any((await dump(node, other, bucket)).values())
-    stages = [shared_server(MARIADB).sql(f"SELECT stage FROM {name}.bucket_map WHERE stage <> ''") for name in dsns]
+    stages = [server.sql(f"SELECT stage FROM {name}.bucket_map WHERE stage <> ''") for name in dsns]
     assert stages == [[], []]
 
 
@@ -286,13 +319,13 @@ async def test_a_mover_that_was_stopped_does_no_harm_when_it_goes_on(
     assert (await node.messages.read_one(room.id, 1)).body == {"text": "edited"}
 
 
-async def test_a_copy_that_is_not_the_same_is_not_used(node: MySqlNode, mover: TestMover) -> None:
+async def test_a_copy_that_is_not_the_same_is_not_used(node: MySqlNode, server: MySqlProcess, mover: TestMover) -> None:
     user = await node.new_user()
     room = await node.room_on("one", user)
     await append(node, room, user, "a", "b")
 
     async def spoil() -> None:
-        shared_server(MARIADB).sql(f"UPDATE two.messages SET body = X'80' WHERE room = '{room.id}' AND seq = 1")
+        server.sql(f"UPDATE two.messages SET body = X'80' WHERE room = '{room.id}' AND seq = 1")
 
     mover.looks[Step.COMPARE] = spoil
     with pytest.raises(MoveFailed, match="copies differ"):
@@ -300,7 +333,9 @@ async def test_a_copy_that_is_not_the_same_is_not_used(node: MySqlNode, mover: T
     assert (await node.messages.read_one(room.id, 1)).body == {"text": "a"}
 
 
-async def test_a_move_can_be_given_up(node: MySqlNode, dsns: dict[str, str], mover: TestMover) -> None:
+async def test_a_move_can_be_given_up(
+    node: MySqlNode, server: MySqlProcess, dsns: dict[str, str], mover: TestMover
+) -> None:
     user = await node.new_user()
     room = await node.room_on("one", user)
     await append(node, room, user, "a")
@@ -315,16 +350,18 @@ async def test_a_move_can_be_given_up(node: MySqlNode, dsns: dict[str, str], mov
     await append(node, room, user, "c")
     assert await keys_in(node, room) == ["a", "b", "c"]
     assert not any((await dump(node, "two", bucket_of(Kind.ROOMS, room.id))).values())
-    assert not shared_server(MARIADB).sql("SELECT * FROM one.bucket_changes")
+    assert not server.sql("SELECT * FROM one.bucket_changes")
 
 
 # --- nodes and shards ---
 
 
-async def test_a_shard_that_a_node_was_not_given_is_away_and_no_other(node: MySqlNode, dsns: dict[str, str]) -> None:
+async def test_a_shard_that_a_node_was_not_given_is_away_and_no_other(
+    node: MySqlNode, flavour: Flavour, dsns: dict[str, str]
+) -> None:
     user = await node.new_user()
     moved, stays = await node.room_on("one", user), await node.room_on("one", user)
-    dsn = {"three": empty_databases("three")["three"]}
+    dsn = {"three": empty_databases("three", flavour=flavour)["three"]}
     async with mysql_node(dsns | dsn) as informed:
         await TestMover(dsns | dsn).move([move_of(moved, target="three")])
         await append(informed, moved, user, "x")
