@@ -17,10 +17,15 @@ from chat.adapters.archive.objects import ObjectStore, open_objects
 from chat.adapters.archive.segment_reader import SegmentReader
 from chat.adapters.distributed.archive_catalog import MySqlArchiveCatalog
 from chat.adapters.distributed.archive_source import MySqlArchiveSource
+from chat.adapters.distributed.asyncio_bridge import AsyncioBridge
+from chat.adapters.distributed.bucket_mover import Move
 from chat.adapters.distributed.cached_message_store import open_cached_store
+from chat.adapters.distributed.mysql_dsn import ShardDsn
 from chat.adapters.distributed.mysql_server import MySqlServer
 from chat.adapters.distributed.recent_cache import RecentCache
 from chat.adapters.distributed.redis_client import open_redis
+from chat.adapters.distributed.shard_map import Kind, bucket_of
+from chat.adapters.distributed.shard_moves import read_shard_map, run_moves
 from chat.domain.errors import NotFound, Unavailable
 from chat.domain.messages import Message, NewMessage
 from chat.domain.rooms import Room, RoomId
@@ -29,6 +34,7 @@ from tests.support.archives import Archive, archive, whole_history
 from tests.support.mysql_servers import empty_databases
 from tests.support.redis_servers import emptied
 from tests.support.s3_server import S3Server, s3_server
+from tests.support.stores import accepted
 
 DEADLINE_SECONDS = 120
 
@@ -278,3 +284,47 @@ async def test_an_archive_that_does_not_answer_makes_old_messages_unavailable(tm
                 with pytest.raises(Unavailable):
                     await opened.run(-1)
                 assert (await opened.recent.read_before(room, None, 10)) == history[10:]
+
+
+# --- shards that move ---
+
+
+async def test_rooms_move_between_shards_while_they_are_archived_and_read(local: Archive) -> None:
+    histories = await fill_rooms(local, 200, 200, 200)
+    done = trio.Event()
+    dsns = [ShardDsn(name, server.dsn, ()) for name, server in local.shards.primaries.items()]
+
+    async def read(node: ArchivedMessageStore) -> None:
+        while not done.is_set():
+            for room, history in histories.items():
+                assert await node.read_after(room, 50, 200) == history[50:]
+                assert await node.read_before(room, 150, 100) == history[49:149]
+
+    async def archive_bit_by_bit() -> None:
+        for older_than in range(600, -1, -40):
+            await local.run(older_than, segment_rows=40)
+
+    async def move_to_and_fro() -> None:
+        async with AsyncioBridge() as bridge:
+            for _ in range(3):
+                for room in histories:
+                    bucket = bucket_of(Kind.ROOMS, room)
+                    shard_map = await read_shard_map(bridge, dsns)
+                    here = shard_map.shard_of(bucket)
+                    there = "two" if here == "one" else "one"
+                    await run_moves(bridge, dsns, [Move(bucket, here, there)], lambda progress: None)
+
+    async with trio.open_nursery() as readers:
+        for _ in range(2):
+            readers.start_soon(read, local.another_node())
+        async with trio.open_nursery() as workers:
+            workers.start_soon(archive_bit_by_bit)
+            workers.start_soon(move_to_and_fro)
+        done.set()
+    await local.run(-1)
+    assert await borders(local, histories) == [200, 200, 200]
+    for room, history in histories.items():
+        assert await whole_history(local.another_node(), room) == history
+        [again] = await local.stores.messages.append([NewMessage(room, history[9].user, history[9].key, {})])
+        assert (accepted(again).seq, accepted(again).duplicate) == (10, True)
+    assert (await local.verify()).findings == []

@@ -58,8 +58,7 @@ async def _border(session: Session, room: RoomId) -> int:
 
 
 async def _archived(session: Session, room: RoomId, first: int, last: int) -> Archived:
-    """The border is read first: what is archived meanwhile has more parts than it says, never fewer."""
-    border = await _border(session, room)
+    """The border is read last: if the room is here then, it was here all the time, with all its rows."""
     parts = await session.rows(
         "SELECT first_seq, last_seq, first_row, quarantined, segment, segment_bytes, footer_bytes, footer_sha256"
         " FROM archive_parts WHERE room = %s AND first_seq <= %s AND last_seq >= %s ORDER BY first_seq",
@@ -70,7 +69,7 @@ async def _archived(session: Session, room: RoomId, first: int, last: int) -> Ar
         (room, first, last),
     )
     return Archived(
-        border,
+        await _border(session, room),
         [
             Part(first_seq, last_seq, row, Segment(name.decode(), size, footer_size, sha256), bool(quarantined))
             for first_seq, last_seq, row, quarantined, name, size, footer_size, sha256 in parts
