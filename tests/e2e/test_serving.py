@@ -87,8 +87,11 @@ async def test_the_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None
 
 async def test_nothing_for_operators_is_served_to_everybody(tmp_path: Path) -> None:
     async with node_process(tmp_path) as node, http_client(node) as client:
-        for path in ("/metrics", "/admin", "/debug", "/api/admin", "/server-status", "/.env", "/data/chat.db"):
+        for path in ("/metrics", "/debug", "/api/admin", "/server-status", "/.env", "/data/chat.db"):
             assert (await client.get(path)).status_code == 404
+        assert (await client.get("/api/admin/overview")).status_code == 401
+        page, root = await client.get("/admin"), await client.get("/")
+        assert page.content == root.content  # what it shows it has to ask for
 
 
 async def test_only_pages_of_this_node_may_open_a_socket_unless_others_are_allowed(tmp_path: Path) -> None:
