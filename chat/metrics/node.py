@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import trio
 
@@ -11,7 +12,6 @@ from gateway_core import Gateway
 
 from ..domain.users import UserId
 from ..ports.node_registry import NodeInfo
-from ..services.fleet import Fleet
 from ..version import version
 from .figures import Figures
 from .histogram import TURN_SECONDS, Histogram, quantiles
@@ -21,12 +21,23 @@ _PROBES = 20
 """Of the event loop's lag, in `TURN_SECONDS`."""
 
 
+class Members(Protocol):
+    """The fleet, as far as it is shown."""
+
+    @property
+    def me(self) -> NodeInfo:
+        """What this node tells of itself at this moment."""
+
+    async def nodes(self) -> Sequence[NodeInfo]:
+        """All that are there, as they were a moment ago."""
+
+
 class NodeStatus:
     """The `NodeView` of a node. `run` must run for as long as it is asked."""
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: Members,
         *,
         gateway: Gateway,
         meter: RealtimeMeter,
