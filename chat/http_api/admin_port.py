@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from gateway_core import HttpConnection
+from gateway_core import AddressUnavailable, HttpConnection
 
 from ..metrics.exposition import Exposition
 from .health import Health, Readiness
@@ -34,13 +34,16 @@ async def serve_admin_port(
     *,
     task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serves until it is cancelled; started with the address. Raises: OSError if it cannot listen there."""
+    """Serves until it is cancelled; started with the address. Raises: AddressUnavailable."""
     server = HttpServer(app, _SETTINGS)
 
     async def hand_over(stream: trio.SocketStream) -> None:
         server.start(HttpConnection(socket.socket(fileno=stream.socket.detach()), b""))
 
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise AddressUnavailable(f"cannot listen on {host}:{port} (admin_port): {error}") from error
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
         nursery.start_soon(trio.serve_listeners, hand_over, listeners)
