@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gateway_core import CloseCode
 from tests.support.chat_nodes import Cluster, open_cluster
@@ -170,6 +172,23 @@ async def test_a_banned_user_is_closed_everywhere(autojump_clock: MockClock) -> 
         await cluster.nodes[1].services.auth.ban(alice.user.id)
         for peer in peers:
             assert await peer.close_code() == CloseCode.BANNED
+
+
+async def test_a_user_who_is_signed_out_is_closed_everywhere_and_may_come_back(autojump_clock: MockClock) -> None:
+    async with open_cluster(2) as cluster:
+        alice, bob = await cluster.user("alice"), await cluster.user("bob")
+        peers = [await node.connect(alice) for node in cluster.nodes for _ in range(3)]
+        spared = await cluster.nodes[0].connect(bob)
+        assert [node.realtime.connections_of(alice.user.id) for node in cluster.nodes] == [3, 3]
+        await cluster.nodes[1].services.auth.sign_out_user(alice.user.id)
+        for peer in peers:
+            assert await peer.close_code() == CloseCode.SESSION_REVOKED
+        await wait_all_tasks_blocked()
+        assert [node.realtime.connections_of(alice.user.id) for node in cluster.nodes] == [0, 0]
+        assert await spared.ask("ping") == {}
+        session = await cluster.sessions.create(alice.user.id)
+        again = await cluster.nodes[0].connect(dataclasses.replace(alice, session=session.id))
+        assert await again.ask("ping") == {}
 
 
 @pytest.mark.parametrize("way", ["handshake", "hello", "refresh"])
