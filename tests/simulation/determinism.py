@@ -78,6 +78,7 @@ def _with_traceback(logger: object, method: str, event: structlog.types.EventDic
 @contextlib.contextmanager
 def _collected_later() -> Iterator[None]:
     """A collection in the middle costs time, and could run finalisers at a moment that no seed decides."""
+    gc.collect()  # the last world, whose tasks and nurseries point at each other
     gc.disable()
     try:
         yield

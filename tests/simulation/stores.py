@@ -55,9 +55,9 @@ class RecordedRooms(MemoryRoomStore):
         changed = await super().set_role(room, user, role, was=was)
         if changed and role in (None, Role.BANNED):
             is_open = role is None and self.rooms[room].kind is RoomKind.PUBLIC
-            self._history.removed(room, user, reads_on=is_open)
+            self._history.members.removed(room, user, reads_on=is_open)
         elif changed:
-            self._history.entered(room, user)
+            self._history.members.entered(room, user)
         return changed
 
 

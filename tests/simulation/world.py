@@ -10,7 +10,8 @@ import trio
 
 from chat.domain.rooms import Role, RoomId, RoomKind
 from chat.domain.users import Identity, UserId
-from tests.support.history_checker import REMOVAL_SECONDS, History
+from tests.support.history_checker import History
+from tests.support.memberships import REMOVAL_SECONDS
 
 from .bus import Bus
 from .client import Client
@@ -168,9 +169,9 @@ class World:
         """A node that stood still, or had no broker or no store to ask, may learn of a removal a little later."""
         troubles = [trouble for process in self.processes for trouble in process.troubles]
         for room, user, decided in self._saboteur.governor.decided:
-            self.history.postpone(room, user, decided, until_untroubled(troubles, decided + REMOVAL_SECONDS))
+            self.history.members.postpone(room, user, decided, until_untroubled(troubles, decided + REMOVAL_SECONDS))
         for user, decided in self._saboteur.governor.banned:
-            self.history.signed_out(user, until_untroubled(troubles, decided + REMOVAL_SECONDS))
+            self.history.members.signed_out(user, until_untroubled(troubles, decided + REMOVAL_SECONDS))
 
     def _outcome(self) -> Outcome:
         self._excuse_late_news()

@@ -9,8 +9,8 @@ history of every room is added, and `violations` says in words what must not hav
 - a receiver that saw anything but the next number, unless it was told of a break just before;
 - a receiver that stayed to the end and did not get everything after its start, or got other content than is stored;
 - a message that was sent after another one of its sender was acknowledged, and stored before it;
-- a message that was sent when its reader had been out of the room for longer than news of that may take, or a
-  page of history that was asked for by somebody who was out;
+- a message that was sent when its reader, or its sender, had been out of the room for longer than news of that
+  may take, or a page of history that was asked for by somebody who was out;
 - too little traffic, or too few faults: such a run proves nothing.
 
     history = History()
@@ -31,8 +31,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-REMOVAL_SECONDS = 1.0
-"""How long a user who was removed from a room may still get what is sent there."""
+from tests.support.memberships import Memberships
+
 _SHOWN = 20
 
 
@@ -117,17 +117,6 @@ class _Page:
     rows: tuple[Row, ...]
 
 
-@dataclasses.dataclass(slots=True)
-class _Stay:
-    """A user's time in a room: until `ended`, and in effect on every node `effective`."""
-
-    began: float
-    ended: float = math.inf
-    effective: float = math.inf
-    reads_on: bool = False
-    """Whether its history can be read by those who are out."""
-
-
 class History:
     """The logs of one run."""
 
@@ -137,11 +126,12 @@ class History:
         self.acked = 0
         """Acknowledged messages so far."""
         self.receivers: list[Receiver] = []
+        self.members = Memberships(clock)
+        """Who may read and write; whoever does not tell it is not judged by it."""
         self._clock = clock
         self._sent: dict[tuple[str, str, str], _Sent] = {}
         self._acked_to: dict[tuple[str, str], int] = {}
         self._stored: dict[str, list[Row]] = {}
-        self._stays: dict[tuple[str, str], list[_Stay]] = {}
         self._pages: list[_Page] = []
         self._problems: list[str] = []
 
@@ -178,39 +168,7 @@ class History:
         """A user was answered what it had asked for at the time `asked`: messages, or none but not refused."""
         self._pages.append(_Page(room, user, asked, self._clock(), tuple(rows)))
 
-    # Who may read, and what is stored
-
-    def entered(self, room: str, user: str) -> None:
-        """A user has become a member, or is about to: earlier is safe. Only users who are told of are judged."""
-        stays = self._stays.setdefault((room, user), [])
-        if not stays or stays[-1].ended < math.inf:
-            stays.append(_Stay(self._clock()))
-
-    def removed(self, room: str, user: str, *, reads_on: bool = False) -> None:
-        """The end of a membership is committed; every node must know a second later.
-
-        `reads_on`: the history stays open to this user, as that of a public room does.
-        """
-        stays = self._stays.setdefault((room, user), [])
-        if stays and stays[-1].ended == math.inf:
-            stays[-1].ended = self._clock()
-            stays[-1].effective = stays[-1].ended + REMOVAL_SECONDS
-            stays[-1].reads_on = reads_on
-
-    def postpone(self, room: str, user: str, decided: float, effective: float) -> None:
-        """The news of the last removal before `decided` could not be everywhere before `effective`."""
-        for stay in reversed(self._stays.get((room, user), [])):
-            if stay.ended <= decided:
-                stay.effective = max(stay.effective, effective)
-                return
-
-    def signed_out(self, user: str, effective: float) -> None:
-        """The account is banned, or its session has ended: nothing of any room after `effective`."""
-        for (_, its_user), stays in self._stays.items():
-            if its_user == user and stays[-1].effective > effective:
-                stays[-1].ended = min(stays[-1].ended, effective)
-                stays[-1].effective = effective
-                stays[-1].reads_on = False
+    # What is stored
 
     def stored(self, room: str, rows: Iterable[Row]) -> None:
         """The whole history of a room at the end, as the store gives it."""
@@ -259,6 +217,8 @@ class History:
                 problems.append(f"{room} has {row.seq}, {row.key} of {row.sender}, which nobody sent")
             elif sent.text != row.text:
                 problems.append(f"{room} has {row.seq} as {row.text!r}, but {sent.text!r} was sent")
+            if row.at is not None and not self.members.may_write(room, row.sender, row.at):
+                problems.append(f"{room} has {row.seq}, {row.key} of {row.sender}, from after the removal")
         return problems
 
     def _of_acknowledgements(self) -> list[str]:
@@ -272,18 +232,24 @@ class History:
 
     def _of_leaks(self, receiver: Receiver, stored: dict[int, Row]) -> list[str]:
         """Pushes that were committed, or at least sent, when the reader had long been out."""
-        stays = self._stays.get((receiver.room, receiver.user))
-        if stays is None:
-            return []
-        problems = []
-        for row in receiver.rows():
-            sent = self._sent.get((receiver.room, row.sender, row.key))
-            committed = stored[row.seq].at if row.seq in stored else None
-            since = committed if committed is not None else sent.at if sent is not None else -math.inf
-            received = row.at if row.at is not None else math.inf
-            if not any(stay.began <= received and since <= stay.effective for stay in stays):
-                problems.append(f"{receiver.name} in {receiver.room} got {row.seq}, which was sent after the removal")
-        return problems
+
+        def may_get(row: Row) -> bool:
+            received = math.inf if row.at is None else row.at
+            return self.members.may_get(receiver.room, receiver.user, self._since(receiver.room, row, stored), received)
+
+        return [
+            f"{receiver.name} in {receiver.room} got {row.seq}, which was sent after the removal"
+            for row in receiver.rows()
+            if not may_get(row)
+        ]
+
+    def _since(self, room: str, row: Row, stored: dict[int, Row]) -> float:
+        """When a message was committed if that is known, else when it was first sent."""
+        committed = stored[row.seq].at if row.seq in stored else None
+        if committed is not None:
+            return committed
+        sent = self._sent.get((room, row.sender, row.key))
+        return sent.at if sent is not None else -math.inf
 
     def _of_page(self, page: _Page, stored: dict[int, Row]) -> list[str]:
         problems = [
@@ -291,15 +257,10 @@ class History:
             for row in page.rows
             if stored.get(row.seq) != row
         ]
-        stays = self._stays.get((page.room, page.user))
-        if stays is not None and not any(_overlap(stay, page) for stay in stays):
+        if not self.members.may_read(page.room, page.user, page.asked, page.answered):
             rows = f"{page.rows[0].seq} to {page.rows[-1].seq}" if page.rows else "nothing yet"
             problems.append(f"{page.user} was let into {page.room}, and read {rows}, but asked after the removal")
         return problems
-
-
-def _overlap(stay: _Stay, page: _Page) -> bool:
-    return stay.began <= page.answered and (page.asked <= stay.ended or stay.reads_on)
 
 
 def _of_order(receiver: Receiver, stored: dict[int, Row]) -> list[str]:

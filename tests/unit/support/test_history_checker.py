@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -27,7 +28,7 @@ def honest(clock: ManualClock | None = None) -> tuple[History, Receiver]:
     clock = clock or ManualClock()
     history = History(clock)
     history.faults = 2
-    history.entered("r", "eve")
+    history.members.entered("r", "eve")
     for row in ROWS:
         history.sends("r", row.sender, row.key, row.text)
         if row.key != "a3":
@@ -222,7 +223,7 @@ def post_and_push(history: History, receiver: Receiver) -> None:
 def test_who_was_removed_gets_nothing_that_is_sent_a_second_later() -> None:
     clock = ManualClock()
     history, receiver = honest(clock)
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     clock.advance(1.1)
     post_and_push(history, receiver)
     assert history.violations() == ["eve in r got 5, which was sent after the removal"]
@@ -231,7 +232,7 @@ def test_who_was_removed_gets_nothing_that_is_sent_a_second_later() -> None:
 def test_what_is_sent_within_a_second_may_still_arrive_later() -> None:
     clock = ManualClock()
     history, receiver = honest(clock)
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     clock.advance(0.9)
     history.sends("r", "bob", "b2", "five")
     clock.advance(60)
@@ -243,7 +244,7 @@ def test_it_is_the_commit_that_counts_if_it_is_known() -> None:
     clock = ManualClock()
     history, receiver = honest(clock)
     history.sends("r", "bob", "b2", "five")
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     clock.advance(60)
     post_and_push(history, receiver)
     assert history.violations() == []
@@ -251,14 +252,30 @@ def test_it_is_the_commit_that_counts_if_it_is_known() -> None:
     assert history.violations() == ["eve in r got 5, which was sent after the removal"]
 
 
+def test_who_was_removed_writes_nothing_a_second_later() -> None:
+    clock = ManualClock()
+    history, _ = honest(clock)
+    history.members.entered("r", "bob")
+    history.sends("r", "bob", "b2", "five")
+    clock.advance(60)
+    history.members.removed("r", "bob")
+    late = Row(5, "bob", "b2", "e1", "five", at=clock.now + 0.9)
+    history.receivers.clear()
+    history.receiver("eve", "r", 5)
+    history.stored("r", [*ROWS, late])
+    assert history.violations() == []
+    history.stored("r", [*ROWS, dataclasses.replace(late, at=clock.now + 1.1)])
+    assert history.violations() == ["r has 5, b2 of bob, from after the removal"]
+
+
 def test_who_is_let_in_again_may_have_everything() -> None:
     clock = ManualClock()
     history, receiver = honest(clock)
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     clock.advance(60)
     history.sends("r", "bob", "b2", "five")
     clock.advance(60)
-    history.entered("r", "eve")
+    history.members.entered("r", "eve")
     post_and_push(history, receiver)
     history.paged("r", "eve", clock.now, ROWS)
     assert history.violations() == []
@@ -267,12 +284,12 @@ def test_who_is_let_in_again_may_have_everything() -> None:
 def test_who_was_removed_reads_no_history() -> None:
     clock = ManualClock()
     history, _ = honest(clock)
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     clock.advance(0.1)
     history.paged("r", "eve", clock.now, ROWS[:2])
     history.paged("r", "eve", clock.now, [])
     clock.advance(0.1)
-    history.entered("r", "eve")
+    history.members.entered("r", "eve")
     assert history.violations() == [
         "eve was let into r, and read 1 to 2, but asked after the removal",
         "eve was let into r, and read nothing yet, but asked after the removal",
@@ -282,7 +299,7 @@ def test_who_was_removed_reads_no_history() -> None:
 def test_a_room_may_be_open_to_those_who_are_out() -> None:
     clock = ManualClock()
     history, receiver = honest(clock)
-    history.removed("r", "eve", reads_on=True)
+    history.members.removed("r", "eve", reads_on=True)
     clock.advance(1.1)
     history.paged("r", "eve", clock.now, ROWS)
     assert history.violations() == []
@@ -295,7 +312,7 @@ def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
     history, _ = honest(clock)
     asked = clock.now
     clock.advance(0.1)
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     history.paged("r", "eve", asked, ROWS)
     assert history.violations() == []
 
@@ -303,12 +320,12 @@ def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
 def test_news_that_could_not_arrive_may_be_late() -> None:
     clock = ManualClock()
     history, receiver = honest(clock)
-    history.removed("r", "eve")
+    history.members.removed("r", "eve")
     clock.advance(10)
     post_and_push(history, receiver)
-    history.postpone("r", "eve", decided=clock.now, effective=clock.now - 1)
+    history.members.postpone("r", "eve", decided=clock.now, effective=clock.now - 1)
     assert history.violations() == ["eve in r got 5, which was sent after the removal"]
-    history.postpone("r", "eve", decided=clock.now, effective=clock.now)
+    history.members.postpone("r", "eve", decided=clock.now, effective=clock.now)
     assert history.violations() == []
 
 
@@ -320,7 +337,7 @@ def test_who_is_signed_out_gets_nothing_more_from_any_room() -> None:
     post_and_push(history, receiver)
     history.paged("r", "eve", clock.now, ROWS)
     assert history.violations() == []
-    history.signed_out("eve", banned + 1)
+    history.members.signed_out("eve", banned + 1)
     assert history.violations() == [
         "eve in r got 5, which was sent after the removal",
         "eve was let into r, and read 1 to 4, but asked after the removal",
