@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..adapters.embedded.errors import DatabaseUnusable
 from .flags import Parser, complain
@@ -41,41 +41,44 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 after a signal; 1 if something could not be started, or has ended."""
-    from ..dev_cluster import ClusterFailed, dev_cluster
+    from ..dev_cluster import ClusterFailed, NotWanted, dev_cluster
 
+    stop = _Stop()
     try:
-        with _stopped_by_signals(), _directory(arguments.data_dir) as directory:
+        with stop, _directory(arguments.data_dir) as directory, contextlib.suppress(NotWanted):
             complain("starting a cluster, which takes some seconds")
-            with dev_cluster(directory) as cluster:
+            with dev_cluster(directory, is_wanted=lambda: not stop.is_asked_for) as cluster:
                 print(_welcome(cluster), flush=True)
-                while True:
+                while not stop.is_asked_for:
                     time.sleep(_LOOK_SECONDS)
                     cluster.check()
-    except KeyboardInterrupt:
-        complain("all is stopped")
-        return 0
     except (ClusterFailed, DatabaseUnusable, OSError) as error:
         complain(error)
         return 1
+    complain("all is stopped")
+    return 0
 
 
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """The first SIGINT or SIGTERM raises `KeyboardInterrupt`; further ones do not disturb the end."""
+class _Stop:
+    """Whether there was a SIGINT or SIGTERM in the block.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    Nothing is raised in its handler: an exception that comes while a process is forked is lost.
+    """
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in before:
-            signal.signal(number, handle)
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self.is_asked_for = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.is_asked_for = True
 
 
 @contextlib.contextmanager
@@ -97,7 +100,7 @@ def _welcome(cluster: DevCluster) -> str:
     return "\n".join(
         [
             "",
-            *(f"{node.name}          {node.url}" for node in cluster.nodes),
+            *(f"{node.name}          {node.url}   metrics {node.metrics_url}" for node in cluster.nodes),
             f"Redis Cluster   {cluster.redis.url}",
             *shards,
             f"settings        {cluster.config}",
@@ -108,6 +111,7 @@ def _welcome(cluster: DevCluster) -> str:
             f"  {command} connect lobby --register --name bob --url {cluster.nodes[1].url}",
             "Accounts and rooms by hand:",
             f"  {command} user create ada --config {cluster.config}",
+            f"  {command} user promote ada --config {cluster.config}     # for the page's /admin",
             "Ctrl-C stops everything.",
         ]
     )

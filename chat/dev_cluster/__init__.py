@@ -4,6 +4,6 @@ For trying out, measuring and breaking things; nothing in it is meant to last or
 """
 
 from .cluster import DevCluster, dev_cluster
-from .errors import ClusterFailed, ProgramMissing
+from .errors import ClusterFailed, NotWanted, ProgramMissing
 
-__all__ = ["ClusterFailed", "DevCluster", "ProgramMissing", "dev_cluster"]
+__all__ = ["ClusterFailed", "DevCluster", "NotWanted", "ProgramMissing", "dev_cluster"]

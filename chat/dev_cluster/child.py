@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -10,24 +12,29 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .errors import ClusterFailed
+from .errors import ClusterFailed, NotWanted
 
 START_SECONDS = 60.0
 """Generous: a loaded machine takes its time."""
 STOP_SECONDS = 15.0
 """After SIGTERM; then it is SIGKILL. A node without clients needs a fraction of a second, a database two."""
+_GROUP_SECONDS = 2.0
+"""For what a killed process had started to be gone as well."""
 _POLL_SECONDS = 0.02
 _LOG_LINES = 15
 
 
 class Child:
-    """One process under a name; may be started again after its end. `directory` is its own, and is made."""
+    """One process under a name; may be started again after its end. `directory` is made, `log` appended to."""
 
-    def __init__(self, name: str, directory: Path, *, log: Path | None = None) -> None:
+    def __init__(self, name: str, directory: Path, *, log: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.directory = directory
-        self.log_path = log or directory / "log"
+        self.log_path = log
+        self.is_wanted: Callable[[], bool] = lambda: True
+        """Asked while something is waited for, as whoever waits cannot be interrupted at any other moment."""
+        self.end_signal = signal.SIGTERM
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,7 +77,7 @@ class Child:
     ) -> None:
         """Polls, as servers tell nobody when they are ready; the errors of `not_yet` mean that it is not.
 
-        Raises: ClusterFailed, also if the process ends meanwhile.
+        Raises: ClusterFailed, also if the process ends meanwhile; NotWanted.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -80,12 +87,14 @@ class Child:
                     return
             except not_yet:
                 pass
-            time.sleep(_POLL_SECONDS)
+            self._pause()
         raise ClusterFailed(f"{self.name} is not ready after {seconds:.0f} s\n{self._end_of_log()}")
 
-    def wait(self) -> int:
-        """Its exit code, when it has ended; negative if a signal ended it."""
-        return self._running().wait()
+    def wait_for_end(self) -> int:
+        """Its exit code; negative if a signal ended it. Raises: NotWanted."""
+        while (code := self._running().poll()) is None:
+            self._pause()
+        return code
 
     def check(self) -> None:
         """Raises: ClusterFailed if the process has ended."""
@@ -94,9 +103,9 @@ class Child:
             raise ClusterFailed(f"{self.name} has ended {_how(code)}\n{self._end_of_log()}")
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Nothing happens if it has ended."""
-        if self._process is not None:
-            self._process.send_signal(number)
+        """To it and what it has started. Nothing happens if it has ended."""
+        if self.is_running:
+            os.killpg(self.pid, number)
 
     def pause(self) -> None:
         """SIGSTOP: alive, accepting connections, and mute."""
@@ -107,11 +116,20 @@ class Child:
         self.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it is gone, with what it has started."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            end = time.monotonic() + _GROUP_SECONDS
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                while time.monotonic() < end:
+                    os.killpg(self.pid, signal.SIGKILL)
+                    self._process.wait()
+                    time.sleep(_POLL_SECONDS)
             self._process = None
+
+    def _pause(self) -> None:
+        if not self.is_wanted():
+            raise NotWanted
+        time.sleep(_POLL_SECONDS)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -123,10 +141,10 @@ class Child:
 
 
 def stop(children: Iterable[Child], seconds: float = STOP_SECONDS) -> None:
-    """Ends all of them at once: SIGTERM, and SIGKILL for who is still there after `seconds`."""
+    """Ends all of them at once: SIGTERM, as a rule, and SIGKILL for who is still there after `seconds`."""
     asked = list(children)
     for child in asked:
-        child.send_signal(signal.SIGTERM)
+        child.send_signal(child.end_signal)
     end = time.monotonic() + seconds
     for child in asked:
         while child.is_running and time.monotonic() < end:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import trio
@@ -33,7 +33,7 @@ SHARDS = ("a", "b")
 class DevCluster:
     """What runs, in `directory`; `config` is the settings file that all nodes share."""
 
-    def __init__(self, directory: Path, flags: Sequence[str], ports: Ports) -> None:
+    def __init__(self, directory: Path, flags: Sequence[str], ports: Ports, is_wanted: Callable[[], bool]) -> None:
         """Raises: ProgramMissing."""
         program("redis-server", REDIS_PACKAGE)
         flavour = installed()
@@ -47,7 +47,10 @@ class DevCluster:
         self.redis = RedisCluster(directory / "redis", logs, ports)
         self.shards = [MySqlShard(name, directory / "mysql", logs, flavour, ports) for name in SHARDS]
         names = [f"node-{number}" for number in range(1, NODES + 1)]
-        self.nodes = [Node(name, self.data_dir, logs / f"{name}.log", self.config, flags) for name in names]
+        self.nodes = [Node(name, self.data_dir, logs / f"{name}.log", self.config, flags, ports) for name in names]
+
+        for child in self.children:
+            child.is_wanted = is_wanted
 
     @property
     def children(self) -> list[Child]:
@@ -61,7 +64,7 @@ class DevCluster:
             child.check()
 
     def start(self) -> None:
-        """Returns when the nodes serve. Raises: ClusterFailed."""
+        """Returns when the nodes serve. Raises: ClusterFailed, NotWanted."""
         servers = [server for shard in self.shards for server in shard.servers]
         self.redis.launch()
         for server in servers:
@@ -109,15 +112,16 @@ class DevCluster:
 
 
 @contextlib.contextmanager
-def dev_cluster(directory: Path, *flags: str) -> Iterator[DevCluster]:
+def dev_cluster(directory: Path, *flags: str, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[DevCluster]:
     """Starts a cluster in `directory`, whose databases it goes on with; `flags` are further ones of each node.
 
     Its processes are gone when the block ends, however it ends.
-    Raises: ClusterFailed; ProgramMissing; DatabaseUnusable if another cluster is at work in `directory`.
+    Raises: ClusterFailed; ProgramMissing; DatabaseUnusable if another cluster is at work in `directory`;
+    NotWanted while it starts, soon after `is_wanted` says no.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(directory), ports() as held:
-        cluster = DevCluster(directory, flags, held)
+        cluster = DevCluster(directory, flags, held, is_wanted)
         try:
             cluster.start()
             yield cluster

@@ -7,3 +7,7 @@ class ClusterFailed(Exception):
 
 class ProgramMissing(ClusterFailed):
     """A program is not installed; the text names its package."""
+
+
+class NotWanted(Exception):
+    """Whoever starts the cluster does not want it any more."""

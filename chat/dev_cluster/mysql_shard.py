@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,16 @@ class MySqlServer(Child):
         """Begins to make the data directory, if there is none yet."""
         if not self._data.exists():
             shutil.rmtree(self._draft, ignore_errors=True)
+            self.end_signal = signal.SIGKILL  # a script that would leave its server behind, and half of the data
             self.launch([*self._flavour.initialise, f"--datadir={self._draft}"], self._environment())
 
     def start(self) -> None:
         """Begins to start it, once its data directory is there. Raises: ClusterFailed if that could not be made."""
         if not self._data.exists():
-            if self.wait():
+            if self.wait_for_end():
                 self.check()
             self._draft.rename(self._data)
+        self.end_signal = signal.SIGTERM
         init_file = self.directory / "init.sql"
         init_file.write_text(INIT_FILE)
         files = {"datadir": self._data, "pid-file": self.directory / "pid", "init-file": init_file}

@@ -7,6 +7,7 @@ import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import trio
 
 from chat.client import Client, Room, open_client, register
@@ -27,10 +28,17 @@ async def test_three_clients_on_three_nodes_share_a_room_and_ctrl_c_leaves_nothi
             clients = [await _client(stack, *who) for who in zip(cluster.urls, NAMES, strict=True)]
             assert {client.node for client in clients} == {"node-1", "node-2", "node-3"}
             await _talk(clients)
+            for url in cluster.metrics_urls:
+                assert "chat_" in (await _fetched(url))
         cluster.process.send_signal(signal.SIGINT)
         assert await cluster.wait() == 0
         assert not [command for command, pid in children.items() if is_alive(pid)]
         assert not list(cluster.temporaries.iterdir())
+
+
+async def _fetched(url: str) -> str:
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
+        return (await client.get(url)).raise_for_status().text
 
 
 async def _client(stack: AsyncExitStack, url: str, name: str) -> Client:

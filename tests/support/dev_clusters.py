@@ -20,7 +20,7 @@ from tests.support.node_process import ROOT
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 PROGRAMS = ("redis-server", "mariadbd")
-_NODE = re.compile(r"^node-\d +(http://\S+)$", re.MULTILINE)
+_NODE = re.compile(r"^node-\d +(http://\S+) +metrics (http://\S+)$", re.MULTILINE)
 
 
 class DevCluster:
@@ -38,7 +38,12 @@ class DevCluster:
     @property
     def urls(self) -> list[str]:
         """Of the nodes, as they were printed."""
-        return _NODE.findall(self.output)
+        return [url for url, _ in _NODE.findall(self.output)]
+
+    @property
+    def metrics_urls(self) -> list[str]:
+        """Of the nodes, likewise."""
+        return [url for _, url in _NODE.findall(self.output)]
 
     def children(self) -> dict[str, int]:
         """The process ids of all that it started, with the command of each."""
