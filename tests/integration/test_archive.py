@@ -11,6 +11,7 @@ import trio
 
 from chat.adapters.archive.archiver import Archiver
 from chat.adapters.archive.catalog import Segment
+from chat.adapters.archive.errors import Damaged
 from chat.adapters.archive.local_objects import LocalObjects
 from chat.adapters.archive.message_store import ArchivedMessageStore
 from chat.adapters.archive.objects import ObjectStore, open_objects
@@ -233,7 +234,7 @@ async def test_two_archivers_at_once_move_each_message_once(local: Archive) -> N
             try:
                 await local.run(-1, segment_rows=100)
                 return
-            except Unavailable:  # the other one took its segment for abandoned
+            except (Unavailable, Damaged):  # the other one took its segment for abandoned, and removed it
                 await trio.lowlevel.checkpoint()
 
     async with trio.open_nursery() as nursery:

@@ -150,6 +150,7 @@ class Archiver:
             raise Damaged(f"segment {segment.name} is not what was written")
         self._at_step("verified")
         if not await self._source.verified(segment):
+            await self._in_thread(self._objects.delete, segment.path)  # it may have been written after its removal
             raise Unavailable("another archiver has abandoned the segment")
         report.segments += 1
         report.segment_bytes += segment.size
