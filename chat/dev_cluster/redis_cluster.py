@@ -53,17 +53,8 @@ class RedisServer(Child):
         self.launch([program("redis-server", PACKAGE), *words])
 
     def command(self, *words: str | int, seconds: float = 5.0) -> Any:
-        """The reply to one command, over a connection of its own. Raises: OSError, or the error that it replied."""
-        with socket.create_connection(("127.0.0.1", self.port), seconds) as connection:
-            connection.sendall(pack(*words))
-            reader = hiredis.Reader(notEnoughData=NotImplemented)
-            while (reply := reader.gets()) is NotImplemented:
-                if not (data := connection.recv(65_536)):
-                    raise ConnectionResetError("redis closed the connection")
-                reader.feed(data)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        """As `ask`, of this server."""
+        return ask(self.port, *words, seconds=seconds)
 
     @property
     def id(self) -> str:
@@ -131,6 +122,20 @@ class RedisCluster:
             replica.replicate(primary.id)
         for server in self.servers:
             server.until_whole()
+
+
+def ask(port: int, *words: str | int | float | bytes, seconds: float = 5.0) -> Any:
+    """The reply to one command, over a connection of its own. Raises: OSError, or the error that was replied."""
+    with socket.create_connection(("127.0.0.1", port), seconds) as connection:
+        connection.sendall(pack(*words))
+        reader = hiredis.Reader(notEnoughData=NotImplemented)
+        while (reply := reader.gets()) is NotImplemented:
+            if not (data := connection.recv(65_536)):
+                raise ConnectionResetError("redis closed the connection")
+            reader.feed(data)
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 def _slot_ranges() -> Iterator[tuple[int, int]]:

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import functools
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +24,8 @@ from typing import Any
 import hiredis
 import pytest
 
-from chat.adapters.distributed.redis_stream import pack
+from chat.dev_cluster.redis_cluster import ask
+from tests.support.processes import die_with_parent, free_port
 
 START_SECONDS = 30.0
 NODE_TIMEOUT_MS = 1000
@@ -88,17 +86,7 @@ class RedisProcess:
 
     def command(self, *words: str | int | float | bytes, seconds: float = 5.0) -> Any:
         """The reply to one command, over a connection of its own. Raises: OSError, or the error it replied."""
-        with socket.create_connection(("127.0.0.1", self.port), seconds) as connection:
-            connection.sendall(pack(*words))
-            reader = hiredis.Reader(notEnoughData=NotImplemented)
-            while (reply := reader.gets()) is NotImplemented:
-                data = connection.recv(65536)
-                if not data:
-                    raise ConnectionResetError("redis closed the connection")
-                reader.feed(data)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return ask(self.port, *words, seconds=seconds)
 
     def wait_until(self, condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
         """Polls, as Redis tells nobody when it is ready; an error of the connection means not yet."""
@@ -125,7 +113,7 @@ class RedisProcess:
             command = [_program("redis-server"), f"{config}", "--sentinel", *options, *self._arguments]
         else:
             command = [_program("redis-server"), *options, "--save", "", "--appendonly", "no", *self._arguments]
-        self._process = subprocess.Popen(command, preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager
@@ -267,14 +255,6 @@ def emptied(kind: str) -> RedisSetup:
     return setup
 
 
-def free_port() -> int:
-    """One that nobody uses at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def _processes() -> Iterator[Callable[..., RedisProcess]]:
     """Makes processes with a directory each; all of it is gone in the end."""
@@ -297,10 +277,3 @@ def _program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed")
     return path
-
-
-def _die_with_parent() -> None:
-    """In the child, before it becomes the server: even a killed test run leaves no server behind."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

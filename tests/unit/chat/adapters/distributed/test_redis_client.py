@@ -22,13 +22,13 @@ from chat.adapters.distributed.redis_layout import slot_of
 from chat.adapters.distributed.redis_scripts import load_script
 from chat.adapters.distributed.redis_stream import pack
 from chat.domain.errors import Unavailable
+from tests.support.processes import free_port
 from tests.support.redis_servers import (
     REDIS_KINDS,
     RedisProcess,
     RedisSetup,
     SentinelSetup,
     emptied,
-    free_port,
     redis_cluster,
     redis_sentinel,
     redis_server,
