@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Cable } from "./cable.ts";
 import { type Node, PASSWORD } from "./node.ts";
 import { findChromium } from "./places.ts";
 
@@ -40,6 +41,9 @@ export class Person {
     readonly node: Node,
     readonly context: BrowserContext,
     readonly page: Page,
+    /** Where they find the node. */
+    readonly url: string,
+    readonly cable: Cable | undefined,
   ) {}
 
   static async open(
@@ -47,13 +51,14 @@ export class Person {
     node: Node,
     name: string,
     options: Parameters<Browser["newContext"]>[0] = {},
+    cable?: Cable,
   ): Promise<Person> {
     const context = await browser.newContext({
       viewport: { width: 1200, height: 760 },
       locale: "en-GB",
       ...options,
     });
-    const person = new Person(name, node, context, await context.newPage());
+    const person = new Person(name, node, context, await context.newPage(), cable?.url ?? node.url, cable);
     person.page.setDefaultTimeout(60_000);
     person.page.on("pageerror", (error) => person.problems.push(String(error)));
     person.page.on("console", (message) => {
@@ -67,7 +72,7 @@ export class Person {
 
   /** Signs in on the page, with an account that was made before. */
   async signIn(): Promise<void> {
-    await this.page.goto(this.node.url);
+    await this.page.goto(this.url);
     await this.page.getByLabel("Name").fill(this.name);
     await this.page.getByLabel("Password").fill(PASSWORD);
     await this.page.getByRole("button", { name: "Sign in", exact: true }).click();
@@ -80,6 +85,24 @@ export class Person {
       location.hash = hash;
     }, `#/room/${id}`);
     await this.messages.waitFor();
+  }
+
+  /** Their network is gone, and the device has noticed. */
+  async goOffline(): Promise<void> {
+    this.cable?.pull();
+    await this.context.setOffline(true);
+    await this.page.getByText("You are offline").waitFor();
+  }
+
+  async goOnline(): Promise<void> {
+    this.cable?.plugIn();
+    await this.context.setOffline(false);
+  }
+
+  /** Goes away for good. */
+  async leave(): Promise<void> {
+    await this.context.close();
+    this.cable?.remove();
   }
 
   /** Comes back to the page from elsewhere. */

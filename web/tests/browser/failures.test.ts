@@ -37,9 +37,8 @@ withBrowser("when something breaks", (world) => {
   test("what is written without a network is sent later, in order, also after a reload", {
     timeout: 240_000 + OFFLINE_MS,
   }, async () => {
-    const { ada, bob, room } = await world.two();
-    await ada.context.setOffline(true);
-    await ada.page.getByText("You are offline").waitFor();
+    const { ada, bob, room } = await world.two(true);
+    await ada.goOffline();
     for (const text of ["offline 1", "offline 2", "offline 3"]) {
       await ada.say(text);
       await ada.page.waitForTimeout(OFFLINE_MS / 3);
@@ -47,8 +46,8 @@ withBrowser("when something breaks", (world) => {
     expect(await ada.message("offline 3").getByText("sending…").isVisible()).toBe(true);
     await bob.say("meanwhile");
     await bob.see("meanwhile");
-    expect(await bob.page.getByText("offline 1").count()).toBe(0);
-    await ada.context.setOffline(false);
+    expect(await bob.message("offline 1").count()).toBe(0);
+    await ada.goOnline();
     await bob.see("offline 3");
     await ada.see("meanwhile");
     const expected = ["meanwhile", "offline 1", "offline 2", "offline 3"];
@@ -60,7 +59,7 @@ withBrowser("when something breaks", (world) => {
     await ada.composer.fill("a draft");
     await ada.page.reload().catch(() => undefined);
     await world.node.start();
-    await ada.page.goto(`${world.node.url}/#/room/${room}`);
+    await ada.page.goto(`${ada.url}/#/room/${room}`);
     await bob.see("kept over the reload");
     await ada.see("kept over the reload");
     expect(await ada.texts()).toEqual([...expected, "kept over the reload"]);
@@ -68,11 +67,10 @@ withBrowser("when something breaks", (world) => {
   });
 
   test("edits and deletions that were missed are seen after coming back", async () => {
-    const { ada, bob } = await world.two();
+    const { ada, bob } = await world.two(true);
     for (const text of ["one", "two", "three"]) await ada.say(text);
     await bob.see("three");
-    await bob.context.setOffline(true);
-    await bob.page.getByText("You are offline").waitFor();
+    await bob.goOffline();
     await ada.composer.press("ArrowUp");
     await ada.page.getByLabel("Edit the message").fill("three, edited");
     await ada.page.getByLabel("Edit the message").press("Enter");
@@ -80,7 +78,7 @@ withBrowser("when something breaks", (world) => {
     await ada.message("one").getByRole("button", { name: "Delete" }).click();
     await ada.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await ada.see("This message was deleted.");
-    await bob.context.setOffline(false);
+    await bob.goOnline();
     await bob.see("three, edited");
     await bob.see("This message was deleted.");
     expect(await bob.texts()).toEqual(["two", "three, edited"]);
