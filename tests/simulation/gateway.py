@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -28,10 +29,13 @@ from gateway_core.gateway import (
     Request,
 )
 
+from .clock import call_at
 from .life import Life
 
 SOFT_BYTES = 4_000
 HARD_BYTES = 16_000
+PING_SECONDS = 5.0
+"""Until a client that has vanished is missed."""
 
 
 class Socket:
@@ -85,9 +89,10 @@ class Socket:
         self._gateway.lose(self, CloseCode.NORMAL)
 
     def vanish(self) -> None:
-        """Ends the connection as the client sees it; the node is to find out by itself."""
+        """Ends the connection as the client sees it; the node finds out when no ping is answered."""
         self.outbox.clear()
         self.end(CloseCode.ABNORMAL)
+        call_at(trio.current_time() + PING_SECONDS, partial(self._gateway.lose, self, CloseCode.PING_TIMEOUT))
 
     def end(self, code: int) -> None:
         """For the gateway: nothing more comes."""

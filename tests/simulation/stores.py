@@ -61,6 +61,14 @@ class RecordedRooms(MemoryRoomStore):
         return changed
 
 
+class KnownPresence(MemoryPresenceStore):
+    """Tells who is online, whatever that costs."""
+
+    def users(self, room: RoomId) -> list[UserId]:
+        self._lapse()
+        return list(self._connections.get(room, ()))
+
+
 class Stores:
     """One set for the whole fleet."""
 
@@ -69,7 +77,7 @@ class Stores:
         self.users = MemoryUserStore()
         self.rooms = RecordedRooms(self.messages, self.users, history)
         self.sessions = MemorySessionStore()
-        self.presence = MemoryPresenceStore()
+        self.presence = KnownPresence()
 
 
 class ShardedMessages:

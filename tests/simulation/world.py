@@ -15,7 +15,7 @@ from tests.support.memberships import REMOVAL_SECONDS
 
 from .bus import Bus
 from .client import Client
-from .determinism import run
+from .determinism import run, set_aside_imports
 from .faults import Saboteur
 from .node import Node, Process, until_untroubled
 from .schedule import plan
@@ -24,6 +24,8 @@ from .trace import Trace
 
 SETTLE_SECONDS = 30.0
 """From the end of the last fault until everybody must have everything."""
+PRESENCE_SECONDS = 36.0
+"""From then on until everybody is known to be where they are: the lease of a dead process, and some."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Outcome:
 
 def simulate(seed: int, size: Size | None = None) -> Outcome:
     """Runs the world of `seed` and judges it."""
+    set_aside_imports()
     world = World(seed, size or Size())
     return run(seed, world.run, world.complain)
 
@@ -150,12 +153,13 @@ class World:
         )
 
     async def _settle(self) -> None:
-        """Waits until everybody has everything; it is a violation if that takes too long."""
-        with trio.move_on_after(SETTLE_SECONDS):
-            while self._lacking():  # noqa: ASYNC110 -- on a virtual clock
-                await trio.sleep(0.25)
-        for lack in self._lacking():
-            self.complain(f"{SETTLE_SECONDS:.0f} s after the last fault {lack}")
+        """Waits until everybody has everything, and is known to be there; it is a violation if that takes too long."""
+        for missing, seconds in [(self._lacking, SETTLE_SECONDS), (self._misplaced, PRESENCE_SECONDS)]:
+            with trio.move_on_after(seconds):
+                while missing():  # noqa: ASYNC110 -- on a virtual clock
+                    await trio.sleep(0.25)
+            for lack in missing():
+                self.complain(f"{seconds:.0f} s later {lack}")
 
     def _lacking(self) -> list[str]:
         tops = {room: len(self.stores.messages.rooms[room]) for room in self.rooms}
@@ -164,6 +168,19 @@ class World:
             members = {room: self.is_member(room, client.user) for room in self.rooms}
             found += [f"{client.name} {lack}" for lack in client.lacks(members, tops)]
         return found
+
+    def _misplaced(self) -> list[str]:
+        """Who is online in a room by presence and not in truth, or the other way round."""
+        truth = {
+            (room, client.user)
+            for client in self.clients
+            for room, place in client.places.items()
+            if place.stream is not None
+        }
+        told = {(room, user) for room in self.rooms for user in self.stores.presence.users(room)}
+        return [
+            f"{user} is{'' if (room, user) in told else ' not'} online in {room}" for room, user in sorted(truth ^ told)
+        ]
 
     def _excuse_late_news(self) -> None:
         """A node that stood still, or had no broker or no store to ask, may learn of a removal a little later."""
