@@ -178,9 +178,8 @@ class World:
             if place.stream is not None
         }
         told = {(room, user) for room in self.rooms for user in self.stores.presence.users(room)}
-        return [
-            f"{user} is{'' if (room, user) in told else ' not'} online in {room}" for room, user in sorted(truth ^ told)
-        ]
+        missed = [f"{user} is not known to be in {room}" for room, user in sorted(truth - told)]
+        return missed + [f"{user} is still taken for being in {room}" for room, user in sorted(told - truth)]
 
     def _excuse_late_news(self) -> None:
         """A node that stood still, or had no broker or no store to ask, may learn of a removal a little later."""
