@@ -33,6 +33,8 @@ _GC_THRESHOLD = 20_000
 A hundred messages under way hold more than 700, so nearly each batch was searched, with nothing to find: request
 handling makes no cycles. It was a tenth of what a message costs.
 """
+SUPERVISOR_GONE = signal.SIGUSR1
+"""What a worker sends to itself when its supervisor wants it to end, or has ended."""
 _log = structlog.get_logger("chat.node")
 _REFUSALS = (AddressUnavailable, BackendUnavailable, DatabaseUnusable, ShardsUnusable, OSError, ValueError)
 """What keeps a node from starting, in words for the one who started it."""
@@ -77,11 +79,15 @@ def _settle_heap() -> None:
 def _stop_on_signals(stop: trio.Event, seconds: float) -> None:
     """The first SIGTERM or SIGINT sets `stop`; the second ends the process, as does the end of `seconds`.
 
+    `SUPERVISOR_GONE` sets it as well, and is never the second: service managers signal all processes at once.
+
     Ending at once loses nothing that was acknowledged: that is committed, with or without a goodbye.
     """
     token = trio.lowlevel.current_trio_token()
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if stopping and number == SUPERVISOR_GONE:
+            return
         if stopping:
             os._exit(128 + number)
         stopping.append(number)
@@ -89,7 +95,7 @@ def _stop_on_signals(stop: trio.Event, seconds: float) -> None:
         token.run_sync_soon(stop.set)
 
     stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, SUPERVISOR_GONE):
         signal.signal(number, handle)
 
 

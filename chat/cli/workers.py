@@ -7,6 +7,7 @@ while it keeps ending soon; only when none is left and starting one fails again 
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import socket
@@ -142,11 +143,14 @@ class Worker:
         self._number = number
         self._command = command
         self._process: trio.Process | None = None
+        self._leash: int | None = None
+        """The writing end of its standard input."""
 
     def stop(self) -> None:
-        """Asks it to end."""
-        if self._process is not None:
-            self._process.terminate()
+        """Asks it to end: by the pipe, since a signal might be its second one."""
+        if self._leash is not None:
+            os.close(self._leash)
+            self._leash = None
 
     def kill(self) -> None:
         """Ends it."""
@@ -177,18 +181,20 @@ class Worker:
 
     async def _live(self) -> int:
         """One process from beginning to end: its exit code. Not in the terminal's group, whose signals are for us."""
-        process = await trio.lowlevel.open_process(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
+        end, self._leash = os.pipe()
+        try:
+            process = await trio.lowlevel.open_process(
+                self._command, stdin=end, stdout=subprocess.PIPE, start_new_session=True
+            )
+        finally:
+            os.close(end)
         self._process = process
         _log.info("worker_started", worker=self._number, process=process.pid)
-        if self._supervisor.stopping.is_set():
-            process.terminate()
-        output = cast(trio.abc.ReceiveStream, process.stdout)
-        async with cast(trio.abc.SendStream, process.stdin), output:
+        async with cast(trio.abc.ReceiveStream, process.stdout) as output:
             await self._listen(output)
             code = await process.wait()
         self._process, self.listens = None, False
+        self.stop()
         return code
 
     async def _listen(self, output: trio.abc.ReceiveStream) -> None:
