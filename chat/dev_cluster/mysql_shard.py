@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ class MySqlServer(Child):
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """The rows of the last statement, as an administrator. Raises: OSError, asyncmy's errors."""
-        return asyncio.run(_run(self.port, statements))
+        with warnings.catch_warnings(action="ignore"):  # such as that a database exists already
+            return asyncio.run(_run(self.port, statements))
 
     def _environment(self) -> dict[str, str]:
         """One that starts removes what it takes for the leavings of a crash, from a shared folder those of others."""
