@@ -166,24 +166,26 @@ async def _open_mysql(config: ChatConfig, bridge: AsyncioBridge) -> AsyncIterato
         open_shards(bridge, parse_shards(config.shards)) as shards,
         open_message_store(shards) as messages,
     ):
-        archived = ArchivedMessageStore(messages, MySqlArchiveCatalog(shards), _segments(config.archive))
+        segments, sources = _archive(config.archive)
         yield _Stores(
-            archived,
+            ArchivedMessageStore(messages, MySqlArchiveCatalog(shards), segments),
             MySqlRoomStore(shards),
             MySqlUserStore(shards),
             commits=messages.meters,
-            sources=[lambda: mysql_metrics(shards)],
+            sources=[lambda: mysql_metrics(shards), *sources],
         )
 
 
-def _segments(location: str) -> Segments | None:
-    """What reads the archive, which is loaded only where there is one."""
+def _archive(location: str) -> tuple[Segments | None, list[Source]]:
+    """What reads the archive, and what it measures; loaded only where there is one."""
     if not location:
-        return None
+        return None, []
     objects = open_objects(location)
+    from .adapters.archive.metrics import archive_metrics
     from .adapters.archive.segment_reader import SegmentReader
 
-    return SegmentReader(objects)
+    segments = SegmentReader(objects)
+    return segments, [lambda: archive_metrics(segments)]
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -108,11 +109,14 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
         async with _sources(config) as (sources, objects):
             return await command(arguments, config, sources, objects)
 
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # like SIGTERM: it may be killed at any moment, so it is
     try:
         return trio.run(with_sources)
     except (ChatError, ShardsUnusable, OSError, ValueError) as error:
         complain(error)
         return 1
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import random
 import signal
@@ -21,7 +22,8 @@ from chat.adapters.archive.segment_reader import SegmentReader
 from chat.adapters.distributed.archive_catalog import MySqlArchiveCatalog
 from chat.domain.errors import Unavailable
 from chat.domain.messages import Message, NewMessage
-from chat.domain.rooms import RoomId
+from chat.domain.rooms import Room, RoomId
+from chat.domain.users import User
 from tests.support.archive_and_die import HALF_WRITTEN
 from tests.support.archives import Archive, archive, whole_history
 from tests.support.mysql_nodes import AppendCrowd, MySqlNode, mysql_node
@@ -59,14 +61,22 @@ async def opened(dsns: dict[str, str], tmp_path: Path) -> AsyncIterator[Archive]
 
 
 async def fill_rooms(opened: Archive, *sizes: int) -> dict[RoomId, list[Message]]:
-    """A room of each size, and their whole histories."""
+    """A room of each size, on the shards in turn, and their whole histories."""
     user = await opened.stores.new_user()
-    rooms = [await opened.stores.new_room(user) for _ in sizes]
+    shards = itertools.cycle(opened.shards.primaries)
+    rooms = [await new_room_on(opened, shard, user) for _, shard in zip(sizes, shards, strict=False)]
     for room, size in zip(rooms, sizes, strict=True):
         opened.stores.clock.advance(1)
         keys = [f"{room.id} {number}" for number in range(size)]
         await opened.recent.append([NewMessage(room.id, user.id, key, {"text": key * 5}) for key in keys])
     return {room.id: await whole_history(opened.recent, room.id) for room in rooms}
+
+
+async def new_room_on(opened: Archive, shard: str, user: User) -> Room:
+    while True:
+        room = await opened.stores.new_room(user)
+        if opened.recent.lane(room.id) == shard:
+            return room
 
 
 def files_in(directory: Path) -> set[str]:
@@ -261,6 +271,24 @@ async def test_a_full_archive_moves_nothing_and_goes_on_when_there_is_space(open
     assert (await opened.run(-1)).messages == 1000
     for room, history in histories.items():
         assert await whole_history(opened.another_node(), room) == history
+    await _only_what_is_needed(opened, tmp_path / "archive")
+
+
+async def test_a_disk_that_cannot_sync_moves_nothing(
+    opened: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(room, history)] = (await fill_rooms(opened, 10)).items()
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chat.adapters.archive.local_objects.os.fsync", fail)
+        with pytest.raises(Unavailable, match="Input/output error"):
+            await opened.run(-1)
+    assert await MySqlArchiveCatalog(opened.shards).border(room) == 0
+    assert (await opened.run(-1)).messages == 10
+    assert await whole_history(opened.another_node(), room) == history
     await _only_what_is_needed(opened, tmp_path / "archive")
 
 

@@ -280,6 +280,7 @@ async def test_an_archive_that_does_not_answer_makes_old_messages_unavailable(tm
                 assert await node.read_before(room, None, 10) == history[10:]
                 with pytest.raises(Unavailable):
                     await node.read_after(room, 0, 5)
+                assert segments.reads == {"read": 0, "damaged": 0, "away": 1}
                 verdict = await opened.verify()
                 assert len(verdict.findings) == 1
                 with pytest.raises(Unavailable):

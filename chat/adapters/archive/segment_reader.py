@@ -34,6 +34,8 @@ class SegmentReader:
         self._objects = objects
         self._seconds = seconds
         self._threads = trio.CapacityLimiter(MAX_THREADS)
+        self.reads = dict.fromkeys(("read", "damaged", "away"), 0)
+        """How many ended how."""
         self._footer = functools.lru_cache(_MAX_FOOTERS)(functools.partial(load_footer, objects))
 
     async def read(self, room: RoomId, part: Part, first: int, last: int) -> list[ArchivedRow]:
@@ -46,16 +48,20 @@ class SegmentReader:
         return await self._in_thread(functools.partial(self._read, room, part, first, last), part.segment)
 
     async def _in_thread(self, work: Callable[[], T], segment: Segment) -> T:
+        error: Exception | None = None
         with trio.move_on_after(self._seconds):
             try:
-                return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
-            except (Damaged, FileNotFoundError) as error:
-                _log.error("segment_damaged", segment=segment.name, error=str(error))
-                raise _unavailable() from None
-            except OSError as error:
-                _log.warning("archive_away", segment=segment.name, error=str(error))
-                raise _unavailable() from None
-        _log.warning("archive_away", segment=segment.name, error="no answer in time")
+                value = await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+                self.reads["read"] += 1
+                return value
+            except (Damaged, OSError) as raised:
+                error = raised
+        if isinstance(error, Damaged | FileNotFoundError):
+            self.reads["damaged"] += 1
+            _log.error("segment_damaged", segment=segment.name, error=str(error))
+        else:
+            self.reads["away"] += 1
+            _log.warning("archive_away", segment=segment.name, error=str(error or "no answer in time"))
         raise _unavailable()
 
     def _read(self, room: RoomId, part: Part, first: int, last: int) -> list[ArchivedRow]:

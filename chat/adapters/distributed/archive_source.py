@@ -16,7 +16,7 @@ from .archive_ranges import within
 from .mysql_pool import Change, Rows, Session
 from .mysql_server import MySqlServer
 from .mysql_sql import chunks, flat, table
-from .shard_map import Kind, bucket_of
+from .shard_map import Kind, number_of
 
 _ROOMS = 1000
 """Looked at in one statement."""
@@ -92,10 +92,11 @@ class MySqlArchiveSource:
 async def _candidates(
     session: Session, after: str, old: int, very_old: int, min_rows: int
 ) -> tuple[list[Candidate], str | None]:
-    """Of so many rooms, to whose messages it is two look-ups each."""
+    """Of so many rooms, to whose messages it is two look-ups each; those being moved would only have to stay."""
     rows = await session.rows(
         "SELECT some.id, some.archived, first.ts < %s AND (first.ts < %s OR last.ts < %s) FROM"
-        f" (SELECT id, archived FROM {session.home('rooms')} WHERE id > %s ORDER BY id LIMIT %s) AS some"
+        f" (SELECT id, archived FROM {session.home('rooms')} WHERE id > %s AND home.stage <> 'copying'"
+        " ORDER BY id LIMIT %s) AS some"
         " LEFT JOIN messages AS first ON first.room = some.id AND first.seq = some.archived + 1"
         " LEFT JOIN messages AS last ON last.room = some.id AND last.seq = some.archived + %s ORDER BY some.id",
         (old, very_old, old, after, _ROOMS, min_rows),
@@ -128,7 +129,7 @@ async def _quarantine(session: Session, segment: Segment, quarantined: bool) -> 
     query = "SELECT room, first_seq FROM archive_parts WHERE segment = %s AND quarantined <> %s"
     parts = [(room.decode(), first) for room, first in await session.rows(query, (segment.name, quarantined))]
     held = await session.hold(Kind.ROOMS, {room for room, _ in parts})
-    here = [part for part in parts if bucket_of(Kind.ROOMS, part[0]).number in held]
+    here = [part for part in parts if number_of(part[0]) in held]
     for chunk in chunks(here):
         await session.execute(
             f"UPDATE {table(('room', 'first_seq'), len(chunk))} AS some"
