@@ -129,7 +129,7 @@ class Saboteur:
 
     async def _slow_consumer(self, fault: Fault) -> None:
         client = self._world.clients[fault.where % len(self._world.clients)]
-        client.reads_after = trio.current_time() + 2 * fault.seconds
+        client.line.reads_after = trio.current_time() + 2 * fault.seconds
         self._note(client.name, "reads nothing")
         await sleep(2 * fault.seconds)
 

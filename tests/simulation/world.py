@@ -99,7 +99,7 @@ class World:
             for node in self.nodes:
                 node.start()
             for client in self.clients:
-                nursery.start_soon(client.run)
+                nursery.start_soon(client.line.run)
                 nursery.start_soon(client.act)
             self._saboteur = Saboteur(self, self._chance("faults"))
             await self._saboteur.run(plan(self._chance("plan"), self.size.seconds, self.size.faults))
@@ -191,12 +191,16 @@ class World:
 
     def _outcome(self) -> Outcome:
         self._excuse_late_news()
+        banned = [user for user, _ in self._saboteur.governor.banned]
+        for client in self.clients:
+            if client.line.is_out and client.user not in banned:
+                self.complain(f"{client.name} was signed out, and nobody had banned {client.user}")
         for room in self.rooms:
             self.history.stored(room, self.stores.messages.rows(room))
         for client in self.clients:
             for place in client.places.values():
                 if place.reader is not None:
-                    place.reader.stayed = not client.is_out and self.is_member(place.room, client.user)
+                    place.reader.stayed = not client.line.is_out and self.is_member(place.room, client.user)
         return Outcome(
             self.seed,
             [*self._complaints, *self.history.violations(min_faults=1)],
