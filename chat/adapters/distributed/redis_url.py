@@ -4,7 +4,8 @@
     redis+sentinel://[…@]host[:26379],host,…/name[/database]     whichever the sentinels call the primary of `name`
     redis+cluster://[…@]host[:6379],host,…                       a cluster, of which some nodes are enough to begin with
 
-With `rediss` in place of `redis` over TLS. What is special in a user or password is percent-encoded.
+With `rediss` in place of `redis` over TLS. What is special in a user or password is percent-encoded. Redis-py's own
+URLs name one host, and whatever it does not understand in them it leaves out.
 """
 
 from __future__ import annotations

@@ -221,6 +221,13 @@ async def test_with_a_password_only_its_owner_gets_in(caplog: pytest.LogCaptureF
                 assert "hunter" not in refusal.value.message
 
 
+async def test_a_user_who_may_not_ask_for_the_role_is_trusted(own_redis: RedisProcess) -> None:
+    own_redis.command("ACL", "SETUSER", "guest", "on", ">hunter2", "~*", "&*", "+@all", "-role")
+    host = f"127.0.0.1:{own_redis.port}"
+    async with open_redis(f"redis://guest:hunter2@{host}", deadline_seconds=DEADLINE_SECONDS) as redis:
+        assert await redis.ask(echo("x")) == b"x"
+
+
 async def test_a_password_that_changes_and_changes_back(own_redis: RedisProcess) -> None:
     async with open_redis(own_redis.url, deadline_seconds=0.5) as redis:
         await until_answered(redis)
