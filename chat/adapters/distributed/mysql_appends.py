@@ -16,7 +16,7 @@ from .archive_keys import Key, find_archived
 from .mysql_errors import DUPLICATE_KEY, code_of
 from .mysql_pool import Change, Moved, Session
 from .mysql_sql import chunks, flat, marks, table, values
-from .shard_map import Kind, bucket_of
+from .shard_map import Kind, number_of
 
 MAX_STATEMENT_BYTES = 1 << 20
 """Of bodies in one statement: escaped it stays far below the least `max_allowed_packet` in use, 16 MiB."""
@@ -61,6 +61,7 @@ class AppendBatch:
     def __init__(self, calls: Sequence[Sequence[Row]], clock: Callable[[], int]) -> None:
         self._calls = calls
         self._rows = list(itertools.chain.from_iterable(calls))
+        self._rooms = sorted({row.room for row in self._rows})
         self._clock = clock
         self._tried: set[Key] = set()
         """What an earlier try may have committed: finding it is no sign that the client sent it twice."""
@@ -69,7 +70,7 @@ class AppendBatch:
         """Stores the rows, in their order, and answers each call."""
         looks_first = bool(self._tried)
         while True:
-            held = await session.hold(Kind.ROOMS, {row.room for row in self._rows})
+            held = await session.hold(Kind.ROOMS, self._rooms)
             heads = await self._lock(session, held)
             known = await self._archived(session, heads)
             if looks_first:
@@ -92,7 +93,7 @@ class AppendBatch:
 
     async def _lock(self, session: Session, held: Container[int]) -> dict[str, _Head]:
         """The heads of all rooms that are here, locked in the same order by everybody."""
-        rooms = sorted({row.room for row in self._rows if _bucket(row) in held})
+        rooms = [room for room in self._rooms if number_of(room) in held]
         found: dict[str, _Head] = {}
         for chunk in chunks(rooms):
             query = (
@@ -133,7 +134,7 @@ class AppendBatch:
         def answer(row: Row) -> Answer:
             head = heads.get(row.room)
             if head is None:
-                return NotFound("no such room") if _bucket(row) in held else Moved()
+                return NotFound("no such room") if number_of(row.room) in held else Moved()
             if first := known.get(row[:3]):
                 known[row[:3]] = first._replace(duplicate=True)
                 return first
@@ -143,10 +144,6 @@ class AppendBatch:
             return appended
 
         return [[answer(row) for row in call] for call in self._calls], new
-
-
-def _bucket(row: Row) -> int:
-    return bucket_of(Kind.ROOMS, row.room).number
 
 
 async def _insert(session: Session, new: New) -> None:

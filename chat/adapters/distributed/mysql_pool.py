@@ -17,7 +17,7 @@ from ...domain.errors import ChatError, Invalid
 from .mysql_dsn import Dsn
 from .mysql_errors import verdict_of
 from .mysql_sql import chunks, flat, marks, values
-from .shard_map import Kind, bucket_of
+from .shard_map import Kind, number_of
 
 Key = TypeVar("Key", bound=str)
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Session:
 
     async def check_ownership(self, kind: Kind, keys: Collection[str]) -> None:
         """To be called when something is not here. Raises: Moved if it may be elsewhere."""
-        if len(await self._owned(kind, keys)) < len(_buckets(kind, keys)):
+        if len(await self._owned(kind, keys)) < len(_buckets(keys)):
             raise Moved
 
     async def hold(self, kind: Kind, keys: Collection[str]) -> dict[int, bool]:
@@ -128,7 +128,7 @@ class Session:
     async def hold_all(self, kind: Kind, keys: Collection[str]) -> bool:
         """Holds the buckets of all `keys`; whether one of them is being copied. Raises: Moved."""
         held = await self.hold(kind, keys)
-        if len(held) < len(_buckets(kind, keys)):
+        if len(held) < len(_buckets(keys)):
             raise Moved
         return any(held.values())
 
@@ -136,7 +136,7 @@ class Session:
         """Tells whoever copies the buckets that are held, if there is somebody, what this transaction writes."""
         if not self._copying:
             return
-        rows = ((kind, bucket_of(kind, change.root).number, *change) for change in sorted(set(changes)))
+        rows = ((kind, number_of(change.root), *change) for change in sorted(set(changes)))
         for chunk in chunks(row for row in rows if row[1] in self._copying):
             await self.execute(
                 f"INSERT INTO bucket_changes (kind, bucket, `table`, root, item) VALUES {values(5, len(chunk))}"
@@ -146,7 +146,7 @@ class Session:
 
     async def _owned(self, kind: Kind, keys: Collection[str], lock: str = "") -> dict[int, bool]:
         owned: dict[int, bool] = {}
-        for chunk in chunks(_buckets(kind, keys)):
+        for chunk in chunks(_buckets(keys)):
             query = (
                 f"SELECT bucket, stage = 'copying' FROM bucket_map WHERE kind = '{kind.value}'"
                 f" AND bucket IN ({marks(len(chunk))}) AND shard = %s {lock}"
@@ -255,8 +255,8 @@ class MySqlPool:
         return {**common, "max_execution_time": round(1000 * self._statement_seconds)}
 
 
-def _buckets(kind: Kind, keys: Iterable[str]) -> list[int]:
-    return sorted({bucket_of(kind, key).number for key in keys})
+def _buckets(keys: Iterable[str]) -> list[int]:
+    return sorted({number_of(key) for key in keys})
 
 
 async def _in_transaction(session: Session, work: Work[T]) -> T:

@@ -34,12 +34,17 @@ class Bucket:
     number: int
 
 
-def bucket_of(kind: Kind, key: str) -> Bucket:
-    """The bucket of a room's id, a user's id or a folded name.
+def number_of(key: str) -> int:
+    """The number of the bucket of a room's id, a user's id or a folded name.
 
     The servers can compute it, too: `CRC32(id) % 1024`.
     """
-    return Bucket(kind, zlib.crc32(key.encode(errors="surrogatepass")) % BUCKETS)
+    return zlib.crc32(key.encode(errors="surrogatepass")) % BUCKETS
+
+
+def bucket_of(kind: Kind, key: str) -> Bucket:
+    """The bucket of a key."""
+    return Bucket(kind, number_of(key))
 
 
 class Place(NamedTuple):
