@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -159,6 +160,7 @@ class Client:
             if place.reader is None:
                 place.last = place.top = ok["seq"]
                 place.reader = self._history.receiver(f"{self.name} (person)", place.room, ok["seq"])
+                place.reader.opened = math.inf  # it also pages, whenever it comes to that
             place.epoch = ok["epoch"]
             place.top = max(place.top, ok["top"])
             if not ok["recovered"] and place.is_behind:

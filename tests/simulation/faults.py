@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 _STORES = ("messages-0", "messages-1", "rooms", "users", "sessions", "presence")
 
 
+_DELAYING_NOBODY = (Kind.KICK, Kind.BAN_FROM_ROOM, Kind.BAN)
+
+
 class Saboteur:
     """Carries out a plan. When `run` returns, everything is whole again."""
 
     def __init__(self, world: World, chance: random.Random) -> None:
         self._world = world
         self.governor = Governor(world, chance)
+        self.disturbances: list[tuple[float, float]] = []
+        """When something was broken that delays messages."""
         self._acts: dict[Kind, Callable[[Fault], Awaitable[None]]] = {
             Kind.CRASH: self._crash,
             Kind.RESTART: self._restart,
@@ -51,7 +56,10 @@ class Saboteur:
     async def _commit(self, fault: Fault) -> None:
         self._world.history.faults += 1
         self._world.trace.note("world", f"{fault.kind} for {fault.seconds} s")
+        began = trio.current_time()
         await self._acts[fault.kind](fault)
+        if fault.kind not in _DELAYING_NOBODY:
+            self.disturbances.append((began, trio.current_time()))
 
     async def _crash(self, fault: Fault) -> None:
         node = self._node(fault)

@@ -30,8 +30,6 @@ SETTINGS: dict[str, Any] = {
     "max_early_events": 20,
 }
 """Shorter and smaller than in earnest, so that a short run comes to every limit."""
-RECHECK_SECONDS = 4.0
-"""For a process that was in trouble to find out who is still in."""
 _DELAYS = (0.0, 0.0, TICK, TICK, 2 * TICK, 6 * TICK)
 MESSAGES = tuple(f"messages-{shard}" for shard in range(SHARDS))
 
@@ -123,11 +121,11 @@ PASSWORDS = Passwords(CHEAP_HASHER)
 TOKENS = Tokens([SigningKey.of(SECRET)], lifetime_seconds=900.0)
 
 
-def until_untroubled(troubles: list[tuple[float, float]], at: float) -> float:
-    """The first moment from `at` on with no trouble in it, nor just before it."""
+def until_untroubled(troubles: list[tuple[float, float]], at: float, margin: float) -> float:
+    """The first moment from `at` on with no trouble in it, nor within `margin` before it."""
     for began, ended in sorted(troubles):
         if began <= at:
-            at = max(at, ended + RECHECK_SECONDS)
+            at = max(at, ended + margin)
     return at
 
 

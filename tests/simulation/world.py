@@ -17,11 +17,15 @@ from .bus import Bus
 from .client import Client
 from .determinism import run, set_aside_imports
 from .faults import Saboteur
-from .node import Node, Process, until_untroubled
+from .node import SETTINGS, Node, Process, until_untroubled
 from .schedule import plan
 from .stores import Stores
 from .trace import Trace
 
+ARRIVAL_SECONDS = 1.0
+"""From the commit to every socket, if nothing is wrong."""
+RECHECK_SECONDS = 4.0
+"""For a process that was in trouble to find out who is still in."""
 SETTLE_SECONDS = 30.0
 """From the end of the last fault until everybody must have everything."""
 PRESENCE_SECONDS = 36.0
@@ -181,16 +185,24 @@ class World:
         missed = [f"{user} is not known to be in {room}" for room, user in sorted(truth - told)]
         return missed + [f"{user} is still taken for being in {room}" for room, user in sorted(told - truth)]
 
+    def _due(self, at: float) -> float:
+        """When a message must have arrived that is stored and listened to; after a disturbance, the audit finds it."""
+        disturbances = self._saboteur.disturbances
+        return until_untroubled(disturbances, at + ARRIVAL_SECONDS, 1.2 * SETTINGS["audit_seconds"]) + ARRIVAL_SECONDS
+
     def _excuse_late_news(self) -> None:
         """A node that stood still, or had no broker or no store to ask, may learn of a removal a little later."""
         troubles = [trouble for process in self.processes for trouble in process.troubles]
         for room, user, decided in self._saboteur.governor.decided:
-            self.history.members.postpone(room, user, decided, until_untroubled(troubles, decided + REMOVAL_SECONDS))
+            known = until_untroubled(troubles, decided + REMOVAL_SECONDS, RECHECK_SECONDS)
+            self.history.members.postpone(room, user, decided, known)
         for user, decided in self._saboteur.governor.banned:
-            self.history.members.signed_out(user, until_untroubled(troubles, decided + REMOVAL_SECONDS))
+            known = until_untroubled(troubles, decided + REMOVAL_SECONDS, RECHECK_SECONDS)
+            self.history.members.signed_out(user, known)
 
     def _outcome(self) -> Outcome:
         self._excuse_late_news()
+        self.history.due = self._due
         banned = [user for user, _ in self._saboteur.governor.banned]
         for client in self.clients:
             if client.line.is_out and client.user not in banned:

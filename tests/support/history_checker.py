@@ -11,6 +11,7 @@ history of every room is added, and `violations` says in words what must not hav
 - a message that was sent after another one of its sender was acknowledged, and stored before it;
 - a message that was sent when its reader, or its sender, had been out of the room for longer than news of that
   may take, or a page of history that was asked for by somebody who was out;
+- a push that came later than `due` allows;
 - too little traffic, or too few faults: such a run proves nothing.
 
     history = History()
@@ -74,6 +75,8 @@ class Receiver:
     """Whether it was there to the end, faults apart."""
     seen: list[Entry] = dataclasses.field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
+    opened: float = -math.inf
+    """Since when it has been there."""
 
     def received(self, seq: int, sender: str, key: str, *, epoch: str = "", text: str = "") -> None:
         """A message, as a push."""
@@ -128,6 +131,8 @@ class History:
         self.receivers: list[Receiver] = []
         self.members = Memberships(clock)
         """Who may read and write; whoever does not tell it is not judged by it."""
+        self.due: Callable[[float], float] | None = None
+        """By when a push must be there that could be made at a time; None: whenever."""
         self._clock = clock
         self._sent: dict[tuple[str, str, str], _Sent] = {}
         self._acked_to: dict[tuple[str, str], int] = {}
@@ -161,7 +166,7 @@ class History:
 
     def receiver(self, name: str, room: str, start: int, user: str = "") -> Receiver:
         """A log for a reader that has just joined at the position `start`."""
-        self.receivers.append(Receiver(name, room, start, user, clock=self._clock))
+        self.receivers.append(Receiver(name, room, start, user, clock=self._clock, opened=self._clock()))
         return self.receivers[-1]
 
     def paged(self, room: str, user: str, asked: float, rows: Iterable[Row]) -> None:
@@ -197,6 +202,7 @@ class History:
         for receiver in self.receivers:
             problems += _of_order(receiver, stored.get(receiver.room, {}))
             problems += self._of_leaks(receiver, stored.get(receiver.room, {}))
+            problems += self._of_delays(receiver, stored.get(receiver.room, {}))
         for page in self._pages:
             problems += self._of_page(page, stored.get(page.room, {}))
         return problems
@@ -242,6 +248,15 @@ class History:
             for row in receiver.rows()
             if not may_get(row)
         ]
+
+    def _of_delays(self, receiver: Receiver, stored: dict[int, Row]) -> list[str]:
+        problems = []
+        for row in receiver.rows() if self.due is not None else ():
+            possible = max(receiver.opened, self._since(receiver.room, row, stored))
+            if self.due is not None and row.at is not None and row.at > self.due(possible):
+                late = f"{row.at - possible:.1f} s after it could have"
+                problems.append(f"{receiver.name} in {receiver.room} got {row.seq} {late}")
+        return problems
 
     def _since(self, room: str, row: Row, stored: dict[int, Row]) -> float:
         """When a message was committed if that is known, else when it was first sent."""

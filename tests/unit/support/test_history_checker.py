@@ -344,6 +344,19 @@ def test_who_is_signed_out_gets_nothing_more_from_any_room() -> None:
     ]
 
 
+def test_a_push_may_be_due_at_some_time_after_it_was_possible() -> None:
+    clock = ManualClock(1000.0)
+    history, receiver = honest(clock)
+    history.sends("r", "bob", "b2", "five")
+    clock.advance(2.1)
+    post_and_push(history, receiver)
+    assert history.violations() == []
+    history.due = lambda at: at + 2.0
+    assert history.violations() == ["eve in r got 5 2.1 s after it could have"]
+    receiver.opened = clock.now - 1
+    assert history.violations() == []
+
+
 def test_a_run_with_violations_fails_by_their_names() -> None:
     history, receiver = honest()
     history.check(min_acked=3, min_faults=2)
