@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import trio
 
-from tests.support.tcp_proxy import TcpProxy
+from tests.support.tcp_proxy import TcpProxy, serving
 
 _ANSWER_SECONDS = 0.02
 """Every answer is held up for so long: what was sent in one go has then passed, in however many pieces."""
@@ -49,15 +48,6 @@ class CountingProxy(TcpProxy):
             self.requests.append(data)
 
 
-@asynccontextmanager
-async def counting_proxy(target_port: int) -> AsyncIterator[CountingProxy]:
+def counting_proxy(target_port: int) -> AbstractAsyncContextManager[CountingProxy]:
     """A proxy on a free port in front of a port of this machine."""
-    proxy = CountingProxy(target_port)
-    async with trio.open_nursery() as nursery:
-        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        proxy.port = listener.socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, proxy.serve, [listener])
-        try:
-            yield proxy
-        finally:
-            nursery.cancel_scope.cancel()
+    return serving(CountingProxy(target_port))

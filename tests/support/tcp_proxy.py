@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
 
 import trio
 
@@ -65,10 +66,17 @@ class TcpProxy:
         scope.cancel()
 
 
-@asynccontextmanager
-async def tcp_proxy(target_port: int) -> AsyncIterator[TcpProxy]:
+def tcp_proxy(target_port: int) -> AbstractAsyncContextManager[TcpProxy]:
     """A proxy on a free port in front of a port of this machine."""
-    proxy = TcpProxy(target_port)
+    return serving(TcpProxy(target_port))
+
+
+P = TypeVar("P", bound=TcpProxy)
+
+
+@asynccontextmanager
+async def serving(proxy: P) -> AsyncIterator[P]:
+    """`proxy`, of a kind of one's own, while it serves."""
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         proxy.port = listener.socket.getsockname()[1]
