@@ -98,6 +98,9 @@ class ShardedMessages:
         async with trio.open_nursery() as nursery:
             for shard, part in parts.items():
                 nursery.start_soon(self._append, shard, part, answers)
+        refusals = [answer for part in answers.values() for answer in part if isinstance(answer, Unavailable)]
+        if len(refusals) == len(messages):
+            raise refusals[0]  # as a store does that has only one part
         waiting = {shard: iter(part) for shard, part in answers.items()}
         return [next(waiting[self._shard(message.room)]) for message in messages]
 
