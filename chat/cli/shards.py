@@ -142,6 +142,8 @@ def _wanted(arguments: argparse.Namespace, shard_map: ShardMap, given: Sequence[
         if arguments.buckets or arguments.count is not None:
             raise ValueError("--from and --to must say between which shards")
         return []
+    if arguments.count is not None and arguments.count < 1:
+        raise ValueError("--count must be 1 or more")
     if source == target or not {source, target} <= set(given):
         raise ValueError("--from and --to must name two of the shards that are given")
     return moves_between(shard_map, source, target, kinds=kinds, numbers=arguments.buckets, count=arguments.count)

@@ -102,6 +102,7 @@ def test_moves_that_make_no_sense_are_refused(commands: Commands) -> None:
         (["--from", "a", "--to", "a"], "two of the shards that are given"),
         (["--from", "a"], "two of the shards that are given"),
         (["--count", "3"], "between which shards"),
+        (["--from", "a", "--to", "b", "--count", "-1"], "must be 1 or more"),
         (["--even", "--from", "a"], "leave out --from and --to"),
     ]:
         code, output, complaint = commands.run("shards", "move", *words, *commands.shards)

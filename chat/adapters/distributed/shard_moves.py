@@ -35,7 +35,7 @@ def moves_between(
     moves: list[Move] = []
     for kind in kinds:
         buckets = [each for each in shard_map.buckets_of(source, kind) if numbers is None or each.number in numbers]
-        moves += [Move(bucket, source, target) for bucket in (buckets if count is None else buckets[-count:])]
+        moves += [Move(bucket, source, target) for bucket in buckets[:count]]
     return moves
 
 
