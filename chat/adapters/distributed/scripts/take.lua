@@ -8,5 +8,9 @@ if missing > 1e-6 * burst then
   return string.format('%.17g', missing / rate)
 end
 full_at = full_at + cost / rate
-redis.call('SET', KEYS[1], string.format('%.17g', full_at), 'PX', math.ceil(full_at - now) + 1)
+local lifetime = math.ceil(full_at - now) + 1
+if ARGV[1] ~= '' then
+  lifetime = lifetime + 60000 -- the caller's clock may stand still, the server's does not
+end
+redis.call('SET', KEYS[1], string.format('%.17g', full_at), 'PX', lifetime)
 return '0'
