@@ -63,7 +63,8 @@ class Client:
 
     def greeted(self) -> None:
         for place in self.places.values():
-            self._join(place)
+            if trio.current_time() >= place.away_until:
+                self._join(place)
 
     def told(self, push: Mapping[str, Any]) -> None:
         match push["push"]:
@@ -96,7 +97,8 @@ class Client:
     def _look_after(self) -> None:
         self.line.give_up_if_mute()
         for place in self.places.values():
-            if self.line.is_greeted and place.stream is None and not place.asked:
+            missing = place.stream is None and not place.asked and trio.current_time() >= place.away_until
+            if self.line.is_greeted and missing:
                 self._join(place)
             elif place.is_behind:
                 self._page(place)
@@ -109,9 +111,9 @@ class Client:
             self._say(self._chance.choice(list(self.places)), count)
         elif luck < 0.49:
             self.line.hang_up()
-        elif luck < 0.52:
+        elif luck < 0.54:
             self._leave(self._chance.choice(list(self.places.values())))
-        elif luck < 0.58:
+        elif luck < 0.60:
             self._scroll_back(self._chance.choice(list(self.places.values())))
 
     def _say(self, room: RoomId, count: int) -> None:
@@ -177,6 +179,7 @@ class Client:
 
         if place.stream is not None and not place.asked:
             place.asked = True
+            place.away_until = trio.current_time() + self._chance.uniform(0, 6)
             self.line.ask("leave", answer, room=place.room)
 
     def _page(self, place: Place) -> None:

@@ -22,6 +22,8 @@ class Place:
     ahead: dict[int, Row] = dataclasses.field(default_factory=dict)
     asked: bool = False
     """Whether a join or a leave is under way."""
+    away_until: float = 0.0
+    """When somebody who has left will come back."""
     paging: bool = False
     stream: Receiver | None = None
     """What comes on the connection that is open, if the room is open on it."""
