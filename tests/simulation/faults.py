@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _STORES = ("messages-0", "messages-1", "rooms", "users", "sessions", "presence")
 
 
-_DELAYING_NOBODY = (Kind.KICK, Kind.BAN_FROM_ROOM, Kind.BAN)
+_DELAYING_NOBODY = (Kind.KICK, Kind.AMBUSH, Kind.BAN_FROM_ROOM, Kind.BAN)
 
 
 class Saboteur:
@@ -43,6 +43,7 @@ class Saboteur:
             Kind.BROKER_LOSSY: self._broker_lossy,
             Kind.SLOW_CONSUMER: self._slow_consumer,
             Kind.KICK: self.governor.kick,
+            Kind.AMBUSH: self.governor.ambush,
             Kind.BAN_FROM_ROOM: self.governor.ban_from_room,
             Kind.BAN: self.governor.ban,
         }

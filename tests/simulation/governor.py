@@ -14,7 +14,7 @@ from chat.domain.users import UserId
 from chat.services import Services
 
 from .clock import sleep
-from .life import Died
+from .life import TICK, Died
 from .schedule import Fault
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ class Governor:
         if fault.strength < 0.5:
             await sleep(fault.seconds)
             await self._invite(room, user)
+
+    async def ambush(self, fault: Fault) -> None:
+        """Among those whose connection ends now, and who join the room anew."""
+        room, user = self._victim(fault)
+        client = next(client for client in self._world.clients if client.user == user)
+        client.line.hang_up()
+        with trio.move_on_after(fault.seconds):
+            while not client.places[room].asked:
+                await sleep(TICK)
+        await sleep(round(0.15 * fault.strength, 2))
+        await self._remove(room, user, lambda services: services.rooms.remove(self._world.owner, room, user))
 
     async def ban_from_room(self, fault: Fault) -> None:
         room, user = self._victim(fault)
@@ -76,7 +87,9 @@ class Governor:
             if process is not None:
                 try:
                     return await request(process.services)
-                except (Unavailable, Conflict) as error:
+                except Conflict:
+                    return  # banned meanwhile, by another decision
+                except Unavailable as error:
                     self._world.trace.note("world", "is refused:", error.message)
                 except Died:
                     self._world.trace.note("world", "gets no answer")

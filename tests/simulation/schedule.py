@@ -29,6 +29,8 @@ class Kind(enum.StrEnum):
     """A client reads nothing."""
     KICK = "kick"
     """A member is removed from a room, and perhaps let in again."""
+    AMBUSH = "ambush"
+    """A member is removed from a room at the moment of coming back to it."""
     BAN_FROM_ROOM = "ban from a room"
     """A member is banned from a room, and perhaps let in again."""
     BAN = "ban"
@@ -57,6 +59,7 @@ _OFTEN = {
     Kind.BROKER_LOSSY: 3,
     Kind.SLOW_CONSUMER: 2,
     Kind.KICK: 3,
+    Kind.AMBUSH: 2,
     Kind.BAN_FROM_ROOM: 1,
     Kind.BAN: 1,
 }

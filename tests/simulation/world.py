@@ -26,6 +26,8 @@ ARRIVAL_SECONDS = 1.0
 """From the commit to every socket, if nothing is wrong."""
 RECHECK_SECONDS = 4.0
 """For a process that was in trouble to find out who is still in."""
+PATIENCE_SECONDS = 60.0
+"""For all faults to end, and all decisions to be carried out."""
 SETTLE_SECONDS = 30.0
 """From the end of the last fault until everybody must have everything."""
 PRESENCE_SECONDS = 36.0
@@ -62,7 +64,7 @@ class Outcome:
 def simulate(seed: int, size: Size | None = None) -> Outcome:
     """Runs the world of `seed` and judges it."""
     set_aside_imports()
-    world = World(seed, size or Size())
+    world = World(seed, size or Size(nodes=3 if seed % 3 == 0 else 2))
     return run(seed, world.run, world.complain)
 
 
@@ -106,7 +108,10 @@ class World:
                 nursery.start_soon(client.line.run)
                 nursery.start_soon(client.act)
             self._saboteur = Saboteur(self, self._chance("faults"))
-            await self._saboteur.run(plan(self._chance("plan"), self.size.seconds, self.size.faults))
+            with trio.move_on_after(PATIENCE_SECONDS) as patience:
+                await self._saboteur.run(plan(self._chance("plan"), self.size.seconds, self.size.faults))
+            if patience.cancelled_caught:
+                self.complain(f"after {PATIENCE_SECONDS:.0f} s not all faults had ended")
             for client in self.clients:
                 client.hushed = True
             await self._settle()
