@@ -281,6 +281,8 @@ class _OneMove:
         """The commit of this transaction is the moment of the move."""
         row = await self._locked(session)
         began = time.monotonic()
+        if (row.shard, row.stage) == (self._move.target, Stage.CLEANING):
+            return  # an earlier try was committed, and its answer was late
         if (row.shard, row.stage, row.peer) != (self._move.source, Stage.COPYING, self._move.target):
             raise MoveFailed(f"{self._move}: another run has taken over")
         async with asyncio.timeout(FENCE_SECONDS):
