@@ -115,8 +115,9 @@ class World:
             for client in self.clients:
                 client.hushed = True
             await self._settle()
+            outcome = self._outcome()
             nursery.cancel_scope.cancel()
-        return self._outcome()
+        return outcome
 
     def is_member(self, room: RoomId, user: str) -> bool:
         return self.stores.rooms.roles[room].get(UserId(user)) not in (None, Role.BANNED)
@@ -163,7 +164,7 @@ class World:
 
     async def _settle(self) -> None:
         """Waits until everybody has everything, and is known to be there; it is a violation if that takes too long."""
-        for missing, seconds in [(self._lacking, SETTLE_SECONDS), (self._misplaced, PRESENCE_SECONDS)]:
+        for missing, seconds in [(self._lacking, SETTLE_SECONDS), (self._unsettled, PRESENCE_SECONDS)]:
             with trio.move_on_after(seconds):
                 while missing():  # noqa: ASYNC110 -- on a virtual clock
                     await trio.sleep(0.25)
@@ -177,6 +178,9 @@ class World:
             members = {room: self.is_member(room, client.user) for room in self.rooms}
             found += [f"{client.name} {lack}" for lack in client.lacks(members, tops)]
         return found
+
+    def _unsettled(self) -> list[str]:
+        return self._lacking() + self._misplaced()
 
     def _misplaced(self) -> list[str]:
         """Who is online in a room by presence and not in truth, or the other way round."""
