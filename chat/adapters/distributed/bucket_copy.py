@@ -12,6 +12,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from .bucket_sums import query_of, sum_of_roots, sums_of, without_newest
 from .bucket_tables import FOLLOWERS, TREES, Table, Tree
 from .errors import MoveFailed
 from .mysql_pool import MySqlPool, Rows, Session, Work
@@ -90,13 +91,13 @@ class BucketCopy:
         Raises: MoveFailed.
         """
         for tree in self._trees:
-            sums = _sum_of_roots(tree.root, self._columns[tree.root.name], self.bucket)
+            sums = sum_of_roots(tree.root, self._columns[tree.root.name], self.bucket)
             here, there = await asyncio.gather(self._source.run(sums), self._target.run(sums))
             if here != there:
                 raise MoveFailed(f"{self}: the copies of {tree.root.name} differ")
             for leaf in tree.leaves:
                 if leaf.name == "messages":
-                    missing = await self._target.run(_without_newest(tree, leaf, roots))
+                    missing = await self._target.run(without_newest(tree, leaf, roots))
                     if missing:
                         raise MoveFailed(f"{self}: the newest messages are missing in {len(missing)} rooms")
 
@@ -111,7 +112,7 @@ class BucketCopy:
 
     async def _position(self) -> tuple[str, bytes]:
         rows = await self._target.run(
-            _query("SELECT copied FROM bucket_map WHERE kind = %s AND bucket = %s", _key(self.bucket))
+            query_of("SELECT copied FROM bucket_map WHERE kind = %s AND bucket = %s", _key(self.bucket))
         )
         name, _, key = (rows[0][0] or b"").partition(b" ")
         return name.decode(), key
@@ -128,7 +129,7 @@ class BucketCopy:
             f"SELECT {root.root}, {tree.weight} FROM {root.name} FORCE INDEX (by_bucket)"
             f" WHERE bucket = %s AND {root.root} > %s ORDER BY {root.root} LIMIT {_ROOTS}"
         )
-        while rows := await self._source.run(_query(query, (self.bucket.number, after))):
+        while rows := await self._source.run(query_of(query, (self.bucket.number, after))):
             weights = itertools.accumulate(weight for _, weight in rows)
             fitting = sum(1 for _ in itertools.takewhile(lambda weight: weight <= _WEIGHT, weights))
             portion = [key for key, _ in rows[: max(1, fitting)]]
@@ -145,7 +146,7 @@ class BucketCopy:
         found: list[Row] = []
         for chunk in chunks(roots):
             query = f"SELECT {self._list(of)} FROM {of.name} WHERE {of.root} IN ({marks(len(chunk))})"
-            found += await self._source.run(_query(query, chunk))
+            found += await self._source.run(query_of(query, chunk))
         return found
 
     async def _pages(self, leaf: Table, after: Mapping[bytes, Any]) -> AsyncIterator[Rows]:
@@ -158,7 +159,7 @@ class BucketCopy:
                 for it in waiting.values()
             ]
             rows = await self._source.run(
-                _query(
+                query_of(
                     f"SELECT {self._list(leaf)} FROM {leaf.name} FORCE INDEX ({leaf.index})"
                     f" WHERE {' OR '.join(ranges)} ORDER BY `{leaf.root}`, `{leaf.item}` LIMIT {_PAGE}",
                     [part for pair in waiting.items() for part in pair if part is not None],
@@ -220,7 +221,7 @@ class BucketCopy:
                 f"SELECT {tree.root.root}, {tree.top} FROM {tree.root.name}"
                 f" WHERE {tree.root.root} IN ({marks(len(chunk))})"
             )
-            found |= dict(await self._target.run(_query(query, chunk)))
+            found |= dict(await self._target.run(query_of(query, chunk)))
         return found
 
     async def _apply_items(self, leaf: Table, items: Sequence[tuple[bytes, bytes]]) -> None:
@@ -231,7 +232,7 @@ class BucketCopy:
                 f"SELECT {self._list(leaf)} FROM {wanted} AS wanted"
                 f" STRAIGHT_JOIN {leaf.name} USING (`{leaf.root}`, `{leaf.item}`)"
             )
-            await self._replace(leaf, await self._source.run(_query(query, flat(chunk))), instead_of=chunk)
+            await self._replace(leaf, await self._source.run(query_of(query, flat(chunk))), instead_of=chunk)
 
     # On the target
 
@@ -269,7 +270,7 @@ class BucketCopy:
         tops = await self._target_tops(tree, roots) if tree.top else {}
         found: set[bytes] = set()
         for each in tree.tables:
-            work = _sums(each, self._columns[each.name], [(root, tops.get(root, 0)) for root in roots])
+            work = sums_of(each, self._columns[each.name], [(root, tops.get(root, 0)) for root in roots])
             here, there = await asyncio.gather(self._source.run(work), self._target.run(work))
             found |= {root for root in roots if here.get(root) != there.get(root)}
         return found
@@ -299,19 +300,12 @@ async def clear(pool: MySqlPool, bucket: Bucket, mover: str, told: Callable[[], 
     """Removes the rows of a bucket from a shard that does not have it, a thousand at a time."""
     for tree in TREES[bucket.kind]:
         query = f"SELECT {tree.root.root} FROM {tree.root.name} WHERE bucket = %s LIMIT {_ROOTS}"
-        while rows := await pool.run(_query(query, [bucket.number])):
+        while rows := await pool.run(query_of(query, [bucket.number])):
             roots = flat(rows)
             for each in (*tree.leaves, tree.root):
                 statement = f"DELETE FROM {each.name} WHERE `{each.root}` IN ({marks(len(roots))}) LIMIT 1000"
                 while await guarded(pool, bucket, mover, _statement(statement, roots)):
                     told()
-
-
-def _query(sql: str, parameters: Sequence[Any]) -> Work[Rows]:
-    async def work(session: Session) -> Rows:
-        return await session.rows(sql, parameters)
-
-    return work
 
 
 def _statement(sql: str, parameters: Sequence[Any]) -> Work[int]:
@@ -335,50 +329,6 @@ def _forget(bucket: Bucket, entries: Rows) -> Work[None]:
     return work
 
 
-def _sums(of: Table, columns: Sequence[str], roots: Sequence[tuple[bytes, int]]) -> Work[dict[bytes, Row]]:
-    """How many rows each root has in a table, and a checksum of them."""
-
-    async def work(session: Session) -> dict[bytes, Row]:
-        bound = f" AND {of.name}.`{of.item}` <= wanted.top" if of.appended else ""
-        query = (
-            f"SELECT wanted.root, COUNT(*), BIT_XOR({_checksum(of, columns)})"
-            f" FROM {table(('root', 'top'), len(roots))} AS wanted"
-            f" STRAIGHT_JOIN {of.name} FORCE INDEX ({of.index}) ON {of.name}.`{of.root}` = wanted.root{bound}"
-            " GROUP BY wanted.root"
-        )
-        return {row[0]: row[1:] for row in await session.rows(query, flat(roots))}
-
-    return work
-
-
-def _sum_of_roots(of: Table, columns: Sequence[str], bucket: Bucket) -> Work[Rows]:
-    return _query(
-        f"SELECT COUNT(*), BIT_XOR({_checksum(of, columns)}) FROM {of.name} WHERE bucket = %s", [bucket.number]
-    )
-
-
-def _without_newest(tree: Tree, leaf: Table, roots: set[bytes]) -> Work[list[bytes]]:
-    """Those of some roots whose newest row is missing; one without rows, or with old ones only, is not."""
-
-    async def work(session: Session) -> list[bytes]:
-        found: list[bytes] = []
-        for chunk in chunks(roots):
-            query = (
-                f"SELECT id FROM {tree.root.name} LEFT JOIN {leaf.name}"
-                f" ON {leaf.name}.{leaf.root} = id AND {leaf.name}.{leaf.item} = {tree.root.name}.{tree.top}"
-                f" WHERE id IN ({marks(len(chunk))}) AND {tree.root.name}.{tree.top} > archived"
-                f" AND {leaf.name}.{leaf.item} IS NULL"
-            )
-            found += [root for (root,) in await session.rows(query, chunk)]
-        return found
-
-    return work
-
-
-def _checksum(of: Table, columns: Sequence[str]) -> str:
-    return f"CRC32(CONCAT_WS('|', {', '.join(f'{of.name}.`{column}`' for column in columns)}))"
-
-
 async def _columns(session: Session) -> dict[str, list[str]]:
     """The columns of all tables that are not made of others, in their order."""
     rows = await session.rows(
@@ -393,10 +343,6 @@ async def _columns(session: Session) -> dict[str, list[str]]:
 
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode()
-
-
-def _key(bucket: Bucket) -> tuple[str, int]:
-    return bucket.kind.value, bucket.number
 
 
 def _by_size(rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -417,3 +363,7 @@ def _by_size(rows: Sequence[Row]) -> Iterator[list[Row]]:
 async def _portions(roots: Iterable[bytes]) -> AsyncIterator[list[bytes]]:
     for chunk in chunks(sorted(roots), _ROOTS):
         yield chunk
+
+
+def _key(bucket: Bucket) -> tuple[str, int]:
+    return bucket.kind.value, bucket.number
