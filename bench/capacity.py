@@ -59,15 +59,15 @@ class Costs:
     From `cluster` (three nodes, 500 messages a second, unless said otherwise), `cluster_redis`, `cluster_database`.
     """
 
-    delivery_us: float = 6.7
+    delivery_us: float = 6.8
     """reactor threads ÷ deliveries"""
-    event_us: float = 90.0
+    event_us: float = 52.0
     """trio thread: (across the nodes − `--local`) ÷ 2 further nodes"""
     publish_us: float = 1_500.0
     """trio thread, `--rate 60`: a message that nobody shares anything with"""
     commit_us: float = 1_550.0
     """asyncio thread, likewise"""
-    connection_us: float = 600.0
+    connection_us: float = 420.0
     """all threads: token, session, joined room"""
     presence_us: float = 4.3
     """docs/redis.md"""
