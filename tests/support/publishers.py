@@ -9,8 +9,9 @@ Nobody in it handles a fault: whatever is broken, the clients put right by thems
 
 from __future__ import annotations
 
+import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
@@ -105,15 +106,25 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(
-    url: str, history: History, config: ClientConfig, *, speakers: int = 3, listeners: int = 2, rooms: int = 2
+    url: str,
+    history: History,
+    config: ClientConfig,
+    *,
+    others: Sequence[str] = (),
+    speakers: int = 3,
+    listeners: int = 2,
+    rooms: int = 2,
 ) -> AsyncIterator[Crowd]:
-    """Makes accounts and rooms on a node, and lets everybody talk in every room until the block ends."""
+    """Makes accounts and rooms on a node, and lets everybody talk in every room until the block ends.
+
+    With the addresses of `others` the people are spread over all these nodes.
+    """
     people = Crowd(history)
     async with AsyncExitStack() as stack:
         clients: list[Client] = []
-        for number in range(speakers + listeners):
+        for number, place in zip(range(speakers + listeners), itertools.cycle([url, *others])):
             await register(url, f"user{number}", PASSWORD)
-            opened = open_client(url, name=f"user{number}", password=PASSWORD, config=config, on_state=people.watch)
+            opened = open_client(place, name=f"user{number}", password=PASSWORD, config=config, on_state=people.watch)
             clients.append(await stack.enter_async_context(opened))
         names = [(await clients[0].create_room(f"room {number}")).id for number in range(rooms)]
         async with trio.open_nursery() as nursery:
