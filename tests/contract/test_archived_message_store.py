@@ -40,10 +40,8 @@ async def stores_with_archive(request: pytest.FixtureRequest, tmp_path: Path) ->
         yield stores
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # type: ignore[no-redef]
 @given(steps=st.lists(_posts | _edits, max_size=15))
-def test_the_store_behaves_like_a_list_for_each_room(  # type: ignore[no-redef]
-    steps: list[Any],
-) -> None:
+def test_the_store_behaves_like_a_list_for_each_room(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         trio.run(_compare, archived_stores, Path(directory), steps)
