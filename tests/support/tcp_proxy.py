@@ -27,6 +27,16 @@ class TcpProxy:
         self.refusing = False
         """New connections are closed at once."""
         self._connections: set[trio.CancelScope] = set()
+        self._passing = trio.Event()
+        self._passing.set()
+
+    def fall_silent(self) -> None:
+        """Lets nothing through, and tells nobody: as if the network dropped every packet."""
+        self._passing = trio.Event()
+
+    def go_on(self) -> None:
+        """Lets through what was held up, and what follows."""
+        self._passing.set()
 
     def cut(self) -> None:
         """Ends all connections."""
@@ -57,6 +67,7 @@ class TcpProxy:
     ) -> None:
         try:
             async for data in source:
+                await self._passing.wait()
                 if answers and self.delay_seconds:
                     await trio.sleep(random.uniform(0, self.delay_seconds))
                 if not (answers and self.drops is not None and self.drops(bytes(data))):
