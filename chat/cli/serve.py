@@ -79,22 +79,21 @@ def _settle_heap() -> None:
 def _stop_on_signals(stop: trio.Event, seconds: float) -> None:
     """The first SIGTERM or SIGINT sets `stop`; the second ends the process, as does the end of `seconds`.
 
-    `SUPERVISOR_GONE` sets it as well, and is never the second: service managers signal all processes at once.
+    `SUPERVISOR_GONE` sets it as well and does not count: service managers signal all processes at once.
 
     Ending at once loses nothing that was acknowledged: that is committed, with or without a goodbye.
     """
     token = trio.lowlevel.current_trio_token()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stopping and number == SUPERVISOR_GONE:
-            return
-        if stopping:
+        if number != SUPERVISOR_GONE and any(each != SUPERVISOR_GONE for each in heard):
             os._exit(128 + number)
-        stopping.append(number)
-        threading.Thread(target=_end_after, args=(seconds,), daemon=True).start()
-        token.run_sync_soon(stop.set)
+        heard.append(number)
+        if len(heard) == 1:
+            threading.Thread(target=_end_after, args=(seconds,), daemon=True).start()
+            token.run_sync_soon(stop.set)
 
-    stopping: list[int] = []
+    heard: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, SUPERVISOR_GONE):
         signal.signal(number, handle)
 

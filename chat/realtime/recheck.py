@@ -70,13 +70,15 @@ class Recheck:
         """
         present = (session.identity for session in self._sessions if session.identity is not None)
         doubtful = list({identity.session: identity for identity in present}.values())
+        pause = self._config.hold_seconds
         while doubtful:
             unknown: list[Identity] = []
             for start in range(0, len(doubtful), _SIGN_INS):
                 unknown += await self._check_sign_ins(doubtful[start : start + _SIGN_INS])
             if unknown:
                 _log.warning("recheck_postponed", sign_ins=len(unknown))
-                await trio.sleep(self._config.retry_seconds)
+                await trio.sleep(pause)
+                pause = min(2 * pause, self._config.retry_seconds)
             doubtful = unknown
 
     async def _check_sign_ins(self, identities: Sequence[Identity]) -> list[Identity]:
