@@ -165,7 +165,7 @@ async def test_a_node_of_a_cluster_tells_of_its_shards_and_of_redis(tmp_path: Pa
     shards = tuple(f"{name}={dsn}" for name, dsn in databases.items())
     async with AsyncioBridge() as bridge:
         await migrate_shards(bridge, parse_shards(shards))
-    more = {"token_key": "k" * 32, "archive": str(tmp_path / "archive")}
+    more: dict[str, Any] = {"token_key": "k" * 32, "archive": str(tmp_path / "archive")}
     async with scene(tmp_path, shards=shards, redis=emptied("redis").url, **more) as node:
         _, headers = await node.account("anna")
         socket = await node.socket(headers)
