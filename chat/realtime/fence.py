@@ -27,6 +27,8 @@ class Fence:
         """`check` looks up what may be wrong; `spawn` runs a task that outlives the caller."""
         self._check = check
         self._lease_seconds = lease_seconds
+        # The lease was renewed up to a third of it before the freeze, so it may have lapsed after two thirds.
+        self._longest_gap = lease_seconds / 2
         self._spawn = spawn
         self._awake_at = trio.current_time()
         self._lowered: trio.Event | None = None
@@ -34,7 +36,7 @@ class Fence:
     def is_up(self) -> bool:
         """Whether to wait for `lowered` first. Costs next to nothing, to be asked with each batch."""
         now = trio.current_time()
-        if now - self._awake_at > self._lease_seconds and self._lowered is None:
+        if now - self._awake_at > self._longest_gap and self._lowered is None:
             _log.warning("was_frozen", seconds=round(now - self._awake_at, 1))
             self._raise()
         self._awake_at = now
