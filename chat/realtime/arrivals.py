@@ -14,8 +14,8 @@ import structlog
 
 from ..domain.errors import ChatError, Invalid
 from ..domain.messages import Position
-from ..domain.rooms import Role
-from ..domain.users import Identity
+from ..domain.rooms import Operation, Role, RoomId
+from ..domain.users import Identity, UserId
 from ..services import Rooms
 from . import fields
 from .codecs import Command
@@ -98,20 +98,23 @@ class Arrivals:
         return None if feed is None or command.get("op") != "join" else _Join(number, feed, since)
 
     async def _admit(self, arrivals: Sequence[_Arrival]) -> None:
-        roles: Sequence[Role | None]
         asked = [(arrival.who.user.id, join.feed.room) for arrival in arrivals for join in arrival.joins]
-        try:
-            roles = await self._rooms.roles_of_members(asked)
-        except ChatError:
-            roles = [None] * len(asked)
-        except Exception:
-            _log.exception("joins_failed", joins=len(asked))
-            roles = [None] * len(asked)
-        answers = iter(roles)
+        roles = iter(await self._roles(asked))
         for arrival in arrivals:
-            left = self._enter(arrival, [next(answers) for _ in arrival.joins])
+            left = self._enter(arrival, [next(roles) for _ in arrival.joins])
             arrival.session.joining = ()
             self._proceed(arrival.session, left)
+
+    async def _roles(self, asked: Sequence[tuple[UserId, RoomId]]) -> Sequence[Role | None]:
+        """What each user is in the room; None for who is nothing there yet, or may not enter, or is unknown."""
+        try:
+            answers = await self._rooms.authorize_each(asked, Operation.ENTER)
+        except ChatError:
+            return [None] * len(asked)
+        except Exception:
+            _log.exception("joins_failed", joins=len(asked))
+            return [None] * len(asked)
+        return [None if isinstance(answer, ChatError) else answer[1] for answer in answers]
 
     def _enter(self, arrival: _Arrival, roles: Sequence[Role | None]) -> Sequence[Command]:
         """Joins in order, up to the first that is not so simple; returns the commands from there on."""

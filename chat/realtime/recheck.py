@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVarTuple, Unpack
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar
 
 import structlog
 import trio
 
-from ..domain.errors import ChatError, Forbidden, NotFound, Unauthenticated, Unavailable
+from ..domain.errors import ChatError, Unauthenticated, Unavailable
 from ..domain.rooms import Operation, RoomId
 from ..domain.users import Identity, UserId
 from ..services import Services, events
@@ -17,10 +17,10 @@ from .config import RealtimeConfig
 from .joins import Joins
 from .session import Sessions
 
-T = TypeVarTuple("T")
+T = TypeVar("T")
 
-_SIGN_INS = 500
-"""Asked for at a time."""
+_AT_A_TIME = 500
+"""Sign-ins, or users of rooms, in one question."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Recheck:
             channels, self._doubtful = self._doubtful, set()
             if events.CONTROL in channels:
                 await self.check_sign_ins()
-            await self._check_members(channels)
+            await self._until_known(self._joined(channels), self._check_members)
 
     async def check_sign_ins(self) -> None:
         """Ends the connections of sign-ins that are over, however long it takes to find out.
@@ -69,17 +69,7 @@ class Recheck:
         A ban has ended all sign-ins of a user.
         """
         present = (session.identity for session in self._sessions if session.identity is not None)
-        doubtful = list({identity.session: identity for identity in present}.values())
-        pause = self._config.hold_seconds
-        while doubtful:
-            unknown: list[Identity] = []
-            for start in range(0, len(doubtful), _SIGN_INS):
-                unknown += await self._check_sign_ins(doubtful[start : start + _SIGN_INS])
-            if unknown:
-                _log.warning("recheck_postponed", sign_ins=len(unknown))
-                await trio.sleep(pause)
-                pause = min(2 * pause, self._config.retry_seconds)
-            doubtful = unknown
+        await self._until_known({identity.session: identity for identity in present}.values(), self._check_sign_ins)
 
     async def _check_sign_ins(self, identities: Sequence[Identity]) -> list[Identity]:
         """Those of whom nobody could say."""
@@ -91,29 +81,42 @@ class Recheck:
                 unknown.append(identity)
         return unknown
 
-    async def _check_members(self, channels: set[str]) -> None:
-        """Ends the feeds of users who are no members any more."""
-        joined = {
+    async def _check_members(self, joined: Sequence[tuple[UserId, RoomId]]) -> list[tuple[UserId, RoomId]]:
+        """Ends the feeds of users who are no members any more; returns those of whom nobody could say."""
+        try:
+            answers = await self._rooms.authorize_each(joined, Operation.PUBLISH)
+        except Unavailable:
+            return [*joined]
+        unknown: list[tuple[UserId, RoomId]] = []
+        for (user, room), answer in zip(joined, answers, strict=True):
+            if isinstance(answer, Unavailable):
+                unknown.append((user, room))
+            else:
+                role = None if isinstance(answer, ChatError) else answer[1]
+                self._joins.role_changed(self._sessions.of_user(user), room, role, "removed")
+        return unknown
+
+    def _joined(self, channels: set[str]) -> set[tuple[UserId, RoomId]]:
+        """Who is in the rooms of `channels`."""
+        return {
             (session.identity.user.id, room)
             for session in self._sessions
             if session.identity is not None
             for room in session.rooms
             if events.room_channel(room) in channels
         }
-        for user, room in joined:
-            await self._until_answered(self._check_member, user, room)
 
-    async def _check_member(self, user: UserId, room: RoomId) -> None:
-        try:
-            _, role = await self._rooms.authorize(user, room, Operation.PUBLISH)
-        except (NotFound, Forbidden):
-            role = None
-        self._joins.role_changed(self._sessions.of_user(user), room, role, "removed")
-
-    async def _until_answered(self, question: Callable[[Unpack[T]], Awaitable[None]], *about: *T) -> None:
-        while True:
-            try:
-                return await question(*about)
-            except Unavailable as error:
-                _log.warning("recheck_postponed", error=error.message)
-                await trio.sleep(self._config.retry_seconds)
+    async def _until_known(self, doubtful: Collection[T], check: Callable[[Sequence[T]], Awaitable[list[T]]]) -> None:
+        """Asks about some at a time, and again about those of whom nobody could say."""
+        pause = self._config.hold_seconds
+        while doubtful:
+            left = list(doubtful)
+            doubtful = [
+                one
+                for start in range(0, len(left), _AT_A_TIME)
+                for one in await check(left[start : start + _AT_A_TIME])
+            ]
+            if doubtful:
+                _log.warning("recheck_postponed", questions=len(doubtful))
+                await trio.sleep(pause)
+                pause = min(2 * pause, self._config.retry_seconds)

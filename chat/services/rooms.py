@@ -127,6 +127,13 @@ class Rooms:
         check(operation, found.kind, role)
         return found, role
 
+    async def authorize_each(
+        self, asked: Sequence[tuple[UserId, RoomId]], operation: Operation
+    ) -> list[tuple[Room, Role | None] | ChatError]:
+        """The same for many rooms that are known to have been there, with an answer for each. Raises: Unavailable."""
+        answers = await self._rooms.role_each([(room, user) for user, room in asked])
+        return [_allowed(operation, answer) for answer in answers]
+
     async def enter(self, who: Identity, room: RoomId) -> tuple[Room, Role]:
         """Makes `who` a member of a public room, if that is not so yet. Raises: NotFound, RateLimited."""
         found, role = await self.authorize(who.user.id, room, Operation.ENTER)
@@ -139,11 +146,6 @@ class Rooms:
             return was or Role.MEMBER
 
         return found, await self._change(room, who.user.id, entered)
-
-    async def roles_of_members(self, asked: Sequence[tuple[UserId, RoomId]]) -> list[Role | None]:
-        """What each user is in the room, if that lets them in; None: ask `enter`, which can say why not."""
-        answers = await self._rooms.role_each([(room, user) for user, room in asked])
-        return [None if isinstance(answer, ChatError) or answer[1] is Role.BANNED else answer[1] for answer in answers]
 
     async def leave(self, who: Identity, room: RoomId) -> None:
         """Ends the membership; not being a member is no error.
@@ -273,6 +275,20 @@ class Rooms:
 
     async def _take_write(self, who: Identity) -> None:
         await self._throttle.take(f"write:user:{who.user.id}", self._limits.write_per_user)
+
+
+def _allowed(
+    operation: Operation, answer: tuple[Room, Role | None] | ChatError
+) -> tuple[Room, Role | None] | ChatError:
+    """`answer`, unless it does not allow `operation`."""
+    if isinstance(answer, ChatError):
+        return answer
+    room, role = answer
+    try:
+        check(operation, room.kind, role)
+    except ChatError as refusal:
+        return refusal
+    return answer
 
 
 def _rooms_changed(user: UserId, room: Room, role: Role | None, *, title: str | None = None) -> events.RoomsChanged:
