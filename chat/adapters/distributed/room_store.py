@@ -184,15 +184,10 @@ async def _room(session: Session, room: RoomId) -> Room:
 
 
 async def _room_and_role(session: Session, room: RoomId, user: UserId) -> tuple[Room, Role | None]:
-    query = (
-        f"SELECT {_ROOM}, members.role FROM {session.home('rooms')}"
-        " LEFT JOIN members ON members.room = rooms.id AND members.user = %s WHERE rooms.id = %s"
-    )
-    rows = await session.rows_of(Kind.ROOMS, room, query, (user, room))
-    if not rows:
-        raise NotFound("no such room")
-    [row] = rows
-    return _as_room(row[:4]), None if row[4] is None else Role(row[4].decode())
+    answer = _role_in((await _roles(session, {room: [user]})).get(room), user)
+    if isinstance(answer, ChatError):
+        raise answer
+    return answer
 
 
 async def _roles(session: Session, users: Mapping[RoomId, Sequence[UserId]]) -> dict[RoomId, _Roles]:
