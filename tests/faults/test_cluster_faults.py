@@ -6,10 +6,11 @@ Nothing acknowledged is lost, nobody hears anything twice or out of order, and e
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,31 +19,23 @@ import trio
 from chat.adapters.distributed.asyncio_bridge import AsyncioBridge
 from chat.adapters.distributed.mysql_dsn import parse_shards
 from chat.adapters.distributed.mysql_shards import migrate_shards
-from chat.client import ClientConfig
 from tests.support.history_checker import History
 from tests.support.mysql_servers import MySqlProcess, mysql_server
 from tests.support.node_process import Node, node_process
 from tests.support.publishers import Crowd, crowd
 from tests.support.redis_servers import RedisProcess
+from tests.support.suffering import NO_RATES, QUICK, Fault, suffer
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 ACKED = 100
 """Acknowledged messages before, during and after a fault."""
 HEARD_SECONDS = 90.0
 """For what was said during a fault to reach everybody, on a loaded machine."""
+endure = functools.partial(suffer, acked=ACKED, heard_seconds=HEARD_SECONDS)
 LEASE_SECONDS = 2
-CLIENT = ClientConfig(backoff_base_seconds=0.1, backoff_cap_seconds=1.0)
-SETTINGS = [
-    *(
-        argument
-        for limit in ("publish-per-user", "publish-per-room", "write-per-user", "history-per-user")
-        for argument in (f"--{limit}-per-second", "0")
-    ),
-    *("--lease-seconds", str(LEASE_SECONDS), "--shutdown-seconds", "4"),
-]
+SETTINGS = [*NO_RATES, "--lease-seconds", str(LEASE_SECONDS), "--shutdown-seconds", "4"]
 TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 pytestmark = pytest.mark.skipif("FAULT_ROUNDS" not in os.environ, reason="only with make test-faults")
-Fault = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +73,7 @@ class Rig:
             self.nodes = [await self._start(0), await self._start(1)]
             first, second = self.nodes
             others = [second.url]
-            people = crowd(first.url, history, CLIENT, others=others, speakers=4, listeners=4)
+            people = crowd(first.url, history, QUICK, others=others, speakers=4, listeners=4)
             yield await self._stack.enter_async_context(people)
 
     async def restart(self, number: int) -> None:
@@ -109,19 +102,6 @@ def rig(tmp_path: Path, own_redis: RedisProcess, servers: tuple[MySqlProcess, My
     return Rig(tmp_path, own_redis, servers)
 
 
-async def suffer(people: Crowd, *faults: Fault) -> None:
-    """One fault after the other; what was said meanwhile has arrived everywhere before the next."""
-    for fault in faults:
-        await people.until_acked(ACKED)
-        await fault()
-        people.history.faults += 1
-        with trio.fail_after(HEARD_SECONDS):
-            await people.until_heard()
-    await people.until_acked(ACKED)
-    await people.finish()
-    people.history.check(min_acked=(len(faults) + 1) * ACKED, min_faults=len(faults))
-
-
 def check_logs(rig: Rig) -> None:
     assert not [node.log for node in rig.nodes if "Traceback" in node.log]
 
@@ -146,7 +126,7 @@ async def test_nodes_are_killed_frozen_and_ended(rig: Rig, fault_rounds: int) ->
             assert await rig.nodes[1].wait() == 0
             await rig.restart(1)
 
-        await suffer(people, *[killed, frozen, ended] * max(1, fault_rounds // 4))
+        await endure(people, *[killed, frozen, ended] * max(1, fault_rounds // 4))
     check_logs(rig)
 
 
@@ -173,7 +153,7 @@ async def test_a_node_is_cut_off_from_redis_and_from_its_shards(rig: Rig, fault_
 
         redis, *_, shard = rig.proxies
         faults = [silent(redis), refused(redis), silent(shard), refused(shard)]
-        await suffer(people, *faults * max(1, fault_rounds // 4))
+        await endure(people, *faults * max(1, fault_rounds // 4))
     check_logs(rig)
 
 
@@ -193,7 +173,7 @@ async def test_shards_are_killed_and_mute(rig: Rig, fault_rounds: int) -> None:
             rig.shards[1].resume()
             await people.until_acked(ACKED)
 
-        await suffer(people, *[killed, mute] * max(1, fault_rounds // 4))
+        await endure(people, *[killed, mute] * max(1, fault_rounds // 4))
     check_logs(rig)
 
 
@@ -214,5 +194,5 @@ async def test_redis_gives_up_a_subscriber_that_does_not_read(rig: Rig, fault_ro
             rig.proxies[0].go_on()
             await people.until_acked(ACKED)
 
-        await suffer(people, *[deaf] * max(1, fault_rounds // 4))
+        await endure(people, *[deaf] * max(1, fault_rounds // 4))
     check_logs(rig)

@@ -9,19 +9,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from chat.client import ClientConfig
 from tests.support.history_checker import History
 from tests.support.node_process import Node, node_process
 from tests.support.publishers import Crowd, crowd
+from tests.support.suffering import NO_RATES, QUICK
 
 ACKED_PER_ROUND = 400
 """Acknowledged messages between two faults: every fault hits clients that had recovered from the last."""
-QUICK = ClientConfig(backoff_base_seconds=0.1, backoff_cap_seconds=1.0)
-NO_RATES = [
-    argument
-    for limit in ("publish-per-user", "publish-per-room", "write-per-user", "history-per-user")
-    for argument in (f"--{limit}-per-second", "0")
-]
 
 
 async def run_crowd(directory: Path, faults: list[signal.Signals], *arguments: str) -> tuple[History, Crowd]:

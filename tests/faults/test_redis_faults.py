@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import functools
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
 
-from chat.client import ClientConfig
 from tests.support.history_checker import History
 from tests.support.node_process import Node, node_process
 from tests.support.publishers import Crowd, crowd
 from tests.support.redis_servers import ClusterSetup, RedisProcess, SentinelSetup
+from tests.support.suffering import NO_RATES, QUICK, suffer
 
 ACKED = 200
 """Acknowledged messages before, during and after a fault."""
 ARRIVAL_SECONDS = 60.0
 """For what was said during a fault to reach every listener; 10 s are promised, to a machine that is not loaded."""
-NO_RATES = [
-    argument
-    for limit in ("publish-per-user", "publish-per-room", "write-per-user", "history-per-user")
-    for argument in (f"--{limit}-per-second", "0")
-]
-CLIENT = ClientConfig(backoff_base_seconds=0.1, backoff_cap_seconds=1.0)
-Fault = Callable[[], Awaitable[None]]
+endure = functools.partial(suffer, acked=ACKED, heard_seconds=ARRIVAL_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -33,21 +28,9 @@ async def talking(directory: Path, url: str, history: History) -> AsyncIterator[
     """A node on Redis, and people who talk there."""
     async with (
         node_process(directory, "--redis", url, *NO_RATES) as node,
-        crowd(node.url, history, CLIENT) as people,
+        crowd(node.url, history, QUICK) as people,
     ):
         yield node, people
-
-
-async def suffer(people: Crowd, *faults: Fault) -> None:
-    """One fault after the other; what was said meanwhile has arrived everywhere before the next."""
-    for fault in faults:
-        await people.until_acked(ACKED)
-        await fault()
-        people.history.faults += 1
-        with trio.fail_after(ARRIVAL_SECONDS):
-            await people.until_heard()
-    await people.until_acked(ACKED)
-    await people.finish()
 
 
 def judge(history: History, people: Crowd, faults: int) -> None:
@@ -86,7 +69,7 @@ async def test_one_server_wiped_deaf_mute_full_and_killed(
             await people.until_acked(ACKED)
             own_redis.start()
 
-        await suffer(people, *[wiped, deaf, mute, full, killed] * rounds)
+        await endure(people, *[wiped, deaf, mute, full, killed] * rounds)
     judge(history, people, 5 * rounds)
     assert "Traceback" not in node.log
 
@@ -110,7 +93,7 @@ async def test_a_failover_by_sentinel_and_the_return_of_the_old_primary(
             sentinel.primary.resume()
             await people.until_acked(ACKED)
 
-        await suffer(people, primary_mute, primary_back)
+        await endure(people, primary_mute, primary_back)
     judge(history, people, 2)
     assert "Traceback" not in node.log
 
@@ -126,6 +109,6 @@ async def test_a_failover_in_a_cluster(tmp_path: Path, cluster: ClusterSetup) ->
             await people.until_acked(ACKED)
             await trio.to_thread.run_sync(lambda: cluster.nodes[-1].wait_until(lambda: victim not in cluster.primaries))
 
-        await suffer(people, primary_killed)
+        await endure(people, primary_killed)
     judge(history, people, 1)
     assert "Traceback" not in node.log

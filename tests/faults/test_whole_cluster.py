@@ -5,22 +5,23 @@ and while the connections of clients are reset in the middle of whatever they ca
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
 from chat.adapters.distributed.redis_stream import pack
-from chat.client import ClientConfig
 from chat.dev_cluster import DevCluster, ProgramMissing, dev_cluster
 from chat.dev_cluster.redis_cluster import RedisServer
 from tests.support.history_checker import History
-from tests.support.publishers import Crowd, crowd
+from tests.support.publishers import crowd
+from tests.support.suffering import NO_RATES, QUICK, suffer
 from tests.support.tcp_proxy import TcpProxy, serving
 
 RESETS = 60
@@ -28,13 +29,7 @@ ACKED = 150
 """Acknowledged messages before, during and after a fault."""
 HEARD_SECONDS = 120.0
 """For what was said during a fault to reach everybody, on a loaded machine."""
-CLIENT = ClientConfig(backoff_base_seconds=0.1, backoff_cap_seconds=1.0)
-NO_RATES = [
-    word
-    for limit in ("publish-per-user", "publish-per-room", "write-per-user", "history-per-user")
-    for word in (f"--{limit}-per-second", "0")
-]
-Fault = Callable[[], Awaitable[None]]
+endure = functools.partial(suffer, acked=ACKED, heard_seconds=HEARD_SECONDS)
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,19 +46,6 @@ def cluster(tmp_path: Path) -> Iterator[DevCluster]:
         pytest.skip(str(missing))
 
 
-async def suffer(people: Crowd, *faults: Fault) -> None:
-    """One fault after the other; what was said meanwhile has arrived everywhere before the next."""
-    for fault in faults:
-        await people.until_acked(ACKED)
-        await fault()
-        people.history.faults += 1
-        with trio.fail_after(HEARD_SECONDS):
-            await people.until_heard()
-    await people.until_acked(ACKED)
-    await people.finish()
-    people.history.check(min_acked=(len(faults) + 1) * ACKED, min_faults=len(faults))
-
-
 def check_logs(cluster: DevCluster) -> None:
     assert not [node.log for node in cluster.nodes if "Traceback" in node.log]
 
@@ -72,7 +54,7 @@ async def test_redis_is_mute_full_robbed_locked_and_turned_round(cluster: DevClu
     """F10, F14, F16."""
     redis = cluster.redis
     first, *others = [node.url for node in cluster.nodes]
-    async with crowd(first, History(), CLIENT, others=others) as people:
+    async with crowd(first, History(), QUICK, others=others) as people:
 
         async def mute() -> None:
             victim = redis.primaries[0]
@@ -113,7 +95,7 @@ async def test_redis_is_mute_full_robbed_locked_and_turned_round(cluster: DevClu
             await _until(lambda: successor in redis.primaries)
             await people.until_acked(ACKED)
 
-        await suffer(people, mute, full, robbed, locked, turned_round)
+        await endure(people, mute, full, robbed, locked, turned_round)
     check_logs(cluster)
 
 
@@ -122,7 +104,7 @@ async def test_clients_whose_connections_are_reset_wherever_they_are(cluster: De
     async with contextlib.AsyncExitStack() as stack:
         proxies = [await stack.enter_async_context(serving(ResettingProxy(node.port))) for node in cluster.nodes]
         first, *others = [f"http://127.0.0.1:{proxy.port}" for proxy in proxies]
-        people = await stack.enter_async_context(crowd(first, History(), CLIENT, others=others))
+        people = await stack.enter_async_context(crowd(first, History(), QUICK, others=others))
 
         async def reset() -> None:
             for proxy in proxies:
@@ -133,7 +115,7 @@ async def test_clients_whose_connections_are_reset_wherever_they_are(cluster: De
             for proxy in proxies:
                 proxy.share = 0.0
 
-        await suffer(people, reset)
+        await endure(people, reset)
         assert len(people.outages) >= RESETS / 2
     check_logs(cluster)
 
