@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +14,9 @@ import pytest
 import trio
 import trio_websocket
 
+from tests.support.command_line import run_command
 from tests.support.mysql_servers import empty_databases
-from tests.support.node_process import ROOT, Node, node_process
+from tests.support.node_process import Node, node_process
 from tests.support.redis_servers import emptied
 
 PASSWORD = "correct horse"
@@ -96,8 +95,8 @@ def flags() -> list[str]:
 @pytest.fixture
 def migrated(flags: list[str], tmp_path: Path) -> list[str]:
     """The same, with a schema."""
-    command = [sys.executable, "-m", "chat.cli", "db", "migrate", *flags[:2]]
-    subprocess.run(command, check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    code, _, complaint = run_command(tmp_path, "db", "migrate", *flags[:2])
+    assert code == 0, complaint
     return flags
 
 

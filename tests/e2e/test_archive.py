@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +10,9 @@ import pytest
 import trio
 
 from chat.client import open_client
+from tests.support.command_line import run_command
 from tests.support.mysql_servers import MySqlProcess, mysql_server
-from tests.support.node_process import ROOT, node_process
+from tests.support.node_process import node_process
 from tests.support.redis_servers import RedisProcess, redis_server
 from tests.support.s3_server import s3_server
 
@@ -35,16 +34,7 @@ class Installation:
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
         """Exit code, output and complaints of a command."""
-        done = subprocess.run(
-            [sys.executable, "-m", "chat.cli", *arguments],
-            input=f"{PASSWORD}\n",
-            text=True,
-            capture_output=True,
-            cwd=self.directory,
-            env={"PYTHONPATH": str(ROOT), "PATH": "", **(environment or {})},
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
+        return run_command(self.directory, *arguments, text=f"{PASSWORD}\n", env=environment)
 
 
 @pytest.fixture

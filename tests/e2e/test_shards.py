@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +10,9 @@ import trio
 
 from chat.adapters.distributed.schema import MIGRATIONS
 from chat.client import Message, open_client
+from tests.support.command_line import run_command
 from tests.support.mysql_servers import MySqlProcess, mysql_server
-from tests.support.node_process import ROOT, node_process
+from tests.support.node_process import node_process
 from tests.support.redis_servers import redis_server
 
 PASSWORD = "correct horse"
@@ -32,16 +31,7 @@ class Cluster:
 
     def run(self, *arguments: str, text: str = "") -> tuple[int, str, str]:
         """Exit code, output and complaints of a command."""
-        done = subprocess.run(
-            [sys.executable, "-m", "chat.cli", *arguments],
-            input=text,
-            text=True,
-            capture_output=True,
-            cwd=self.directory,
-            env={"PYTHONPATH": str(ROOT), "PATH": ""},
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
+        return run_command(self.directory, *arguments, text=text)
 
 
 @pytest.fixture
