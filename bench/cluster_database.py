@@ -20,10 +20,8 @@ from chat.adapters.distributed.mysql_shards import migrate_shards, open_shards
 from chat.adapters.distributed.room_store import MySqlRoomStore
 from chat.adapters.distributed.user_store import MySqlUserStore
 from chat.adapters.ids import new_id
-from chat.dev_cluster.child import stop
 from chat.dev_cluster.mysql_flavour import DATABASE, installed
-from chat.dev_cluster.mysql_shard import MySqlServer, MySqlShard
-from chat.dev_cluster.ports import ports
+from chat.dev_cluster.mysql_shard import MySqlServer, MySqlShard, mysql_shard
 from chat.domain.messages import Appended, NewMessage
 from chat.domain.rooms import RoomId, RoomKind
 from chat.domain.users import UserId
@@ -55,17 +53,11 @@ class Spent:
 
 def measure() -> list[Spent]:
     """Starts a shard and appends to it. Raises: ClusterFailed."""
-    with tempfile.TemporaryDirectory(prefix="chat-gateway-bench-") as name, ports() as held:
-        shard = MySqlShard("a", Path(name), Path(name), installed(), held)
-        try:
-            for server in shard.servers:
-                server.initialise()
-            for server in shard.servers:
-                server.start()
-            shard.join()
-            return trio.run(_measure, shard)
-        finally:
-            stop(shard.servers)
+    with (
+        tempfile.TemporaryDirectory(prefix="chat-gateway-bench-") as name,
+        mysql_shard(Path(name), installed()) as shard,
+    ):
+        return trio.run(_measure, shard)
 
 
 async def _measure(shard: MySqlShard) -> list[Spent]:

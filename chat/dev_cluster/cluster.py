@@ -65,12 +65,9 @@ class DevCluster:
 
     def start(self) -> None:
         """Returns when the nodes serve. Raises: ClusterFailed, NotWanted."""
-        servers = [server for shard in self.shards for server in shard.servers]
         self.redis.launch()
-        for server in servers:
-            server.initialise()
-        for server in servers:
-            server.start()
+        for shard in self.shards:
+            shard.launch()
         self.redis.join()
         for shard in self.shards:
             shard.join()

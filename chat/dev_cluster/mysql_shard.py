@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import asyncmy
 import asyncmy.errors
 
-from .child import Child
+from .child import Child, stop
 from .mysql_flavour import ADMIN, DATABASE, INIT_FILE, PASSWORD, USER, Flavour
-from .ports import Ports
+from .ports import Ports, ports
 
 _NOT_YET = (OSError, asyncmy.errors.MySQLError)
 
@@ -98,6 +99,13 @@ class MySqlShard:
         """As `--shard` takes it."""
         return f"{self.name}={self.primary.dsn},{self.replica.dsn}"
 
+    def launch(self) -> None:
+        """Only begins to start both. Raises: ClusterFailed."""
+        for server in self.servers:
+            server.initialise()
+        for server in self.servers:
+            server.start()
+
     def join(self) -> None:
         """Makes the replica follow; returns when it has the primary's database. Raises: ClusterFailed."""
         for server in self.servers:
@@ -105,6 +113,19 @@ class MySqlShard:
         self.primary.sql(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self.replica.sql(*(statement.format(port=self.primary.port) for statement in self._flavour.follow))
         self.replica.wait_until(lambda: self.replica.sql(f"SHOW DATABASES LIKE '{DATABASE}'"), not_yet=_NOT_YET)
+
+
+@contextlib.contextmanager
+def mysql_shard(directory: Path, flavour: Flavour) -> Iterator[MySqlShard]:
+    """A shard by itself, for as long as the block lasts. Raises: ClusterFailed."""
+    with ports() as held:
+        shard = MySqlShard("a", directory, directory, flavour, held)
+        try:
+            shard.launch()
+            shard.join()
+            yield shard
+        finally:
+            stop(shard.servers)
 
 
 async def _run(port: int, statements: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncmy.errors
 import pytest
 
-from chat.dev_cluster.child import stop
 from chat.dev_cluster.errors import ProgramMissing
 from chat.dev_cluster.mysql_flavour import Flavour, mariadb, mysql
-from chat.dev_cluster.mysql_shard import MySqlShard
-from chat.dev_cluster.ports import ports
+from chat.dev_cluster.mysql_shard import MySqlShard, mysql_shard
 from tests.support.mysql_servers import MYSQL_ROOT
 
 LIBRARIES = f"{MYSQL_ROOT}/usr/lib/x86_64-linux-gnu"
@@ -42,33 +39,18 @@ def _mysql(directory: Path) -> Flavour:
     return mysql([str(script)])
 
 
-@contextlib.contextmanager
-def _shard(directory: Path, flavour: Flavour) -> Iterator[MySqlShard]:
-    with ports() as held:
-        shard = MySqlShard("a", directory, directory, flavour, held)
-        try:
-            for server in shard.servers:
-                server.initialise()
-            for server in shard.servers:
-                server.start()
-            shard.join()
-            yield shard
-        finally:
-            stop(shard.servers)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", [_mariadb, _mysql])
 def test_a_replica_follows_also_after_both_were_started_again(
     tmp_path: Path, flavour: Callable[[Path], Flavour]
 ) -> None:
     installed = flavour(tmp_path)
-    with _shard(tmp_path, installed) as shard:
+    with mysql_shard(tmp_path, installed) as shard:
         shard.primary.sql(
             "CREATE TABLE chat.words (word VARCHAR(9) PRIMARY KEY)", "INSERT INTO chat.words VALUES ('a')"
         )
         _until_words(shard, 1)
-    with _shard(tmp_path, installed) as shard:
+    with mysql_shard(tmp_path, installed) as shard:
         shard.primary.sql("INSERT INTO chat.words VALUES ('b')")
         _until_words(shard, 2)
         shard.primary.kill()
