@@ -6,17 +6,13 @@ takes what was not read with it.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 import trio
 
 from gateway_core.gateway import (
-    Capability,
     CloseCode,
     Closed,
     ConnectionId,
@@ -28,6 +24,7 @@ from gateway_core.gateway import (
     Received,
     Request,
 )
+from tests.support.memory_gateway import MemoryGateway
 
 from .clock import call_at
 from .life import Life
@@ -108,39 +105,29 @@ class Socket:
         await self._news.wait()
 
 
-class SimGateway:
+class SimGateway(MemoryGateway):
     """Implements `Gateway`; commands take effect at once, in their order."""
 
     backend = "simulated"
-    address = ("127.0.0.1", 0)
-    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self, life: Life) -> None:
+        super().__init__()
         self.sockets: dict[ConnectionId, Socket] = {}
         self.is_listening = True
         self._life = life
-        self._topics: dict[str, dict[ConnectionId, None]] = {}
-        self._numbers = itertools.count(1)
-        self._events: deque[Event] = deque()
-        self._arrived = trio.Event()
 
     def connect(self, headers: Sequence[tuple[str, str]], subprotocol: str) -> Socket:
         """A handshake that waits for its verdict."""
-        connection = ConnectionId(next(self._numbers))
+        connection = self._new_connection()
         socket = self.sockets[connection] = Socket(self, connection)
         request = Request("/ws", "", (("host", "chat.test"), *headers), (subprotocol,), "192.0.2.1")
         self.put(Opened(connection, request))
         return socket
 
-    def put(self, event: Event) -> None:
-        self._events.append(event)
-        self._arrived.set()
-
     def lose(self, socket: Socket, code: int) -> None:
         """The connection is gone."""
         if self.sockets.pop(socket.connection, None) is not None:
-            for topic in list(self._topics):
-                self._unsubscribe(socket.connection, topic)
+            self._leave_all_topics(socket.connection)
             socket.end(code)
             self.put(Closed(socket.connection, code, "", code != CloseCode.ABNORMAL))
 
@@ -153,22 +140,10 @@ class SimGateway:
 
     # The interface
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
     async def receive_events(self) -> list[Event]:
         await self._arrived.wait()
         await self._life.go_on()
-        await trio.lowlevel.checkpoint()
-        self._arrived = trio.Event()
-        events = [*self._events]
-        self._events.clear()
-        return events
+        return await super().receive_events()
 
     def accept(self, connection: ConnectionId, subprotocol: str | None = None, encoding: str = "") -> bool:
         socket = self.sockets.get(connection)
@@ -200,7 +175,7 @@ class SimGateway:
 
     def subscribe(self, connection: ConnectionId, topic: str) -> bool:
         if connection in self.sockets:
-            self._topics.setdefault(topic, {})[connection] = None
+            self.topics.setdefault(topic, {})[connection] = None
         return connection in self.sockets
 
     def unsubscribe(self, connection: ConnectionId, topic: str) -> bool:
@@ -215,7 +190,7 @@ class SimGateway:
         position: int | None = None,
         exclude: Collection[ConnectionId] = (),
     ) -> None:
-        for connection in list(self._topics.get(topic, ())):
+        for connection in list(self.topics.get(topic, ())):
             socket = self.sockets[connection]
             if socket.is_over:
                 if position is not None:
@@ -225,20 +200,7 @@ class SimGateway:
                 self._queue(socket, payload)
 
     def stats(self) -> GatewayStats:
-        return GatewayStats(
-            connections=len(self.sockets),
-            topics=len(self._topics),
-            outbox_bytes=sum(socket.outbox_bytes for socket in self.sockets.values()),
-            accepted=0,
-            refused=0,
-            messages_in=0,
-            messages_out=0,
-            bytes_in=0,
-            bytes_out=0,
-            dropped=0,
-            slow_consumers=0,
-            compressions=0,
-        )
+        return self._stats(len(self.sockets), sum(socket.outbox_bytes for socket in self.sockets.values()))
 
     async def drain(self, code: int = CloseCode.NODE_GOING_AWAY, reason: str = "", seconds: float = 20.0) -> None:
         self.is_listening = False
@@ -254,9 +216,3 @@ class SimGateway:
         if socket.outbox_bytes > HARD_BYTES:
             self.lose(socket, CloseCode.SLOW_CONSUMER)
         socket.tell()
-
-    def _unsubscribe(self, connection: ConnectionId, topic: str) -> None:
-        subscribers = self._topics.get(topic, {})
-        subscribers.pop(connection, None)
-        if not subscribers:
-            self._topics.pop(topic, None)

@@ -4,34 +4,31 @@
     await peer.accepted()
     answer = await peer.ask("ping")
 
-Everything is in memory and in one thread, so the autojump clock works with it.
+It needs neither files nor threads, so the autojump clock works with it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cbor2
 import msgspec
 import trio
 
 from gateway_core.gateway import (
-    Capability,
     CloseCode,
     Closed,
     ConnectionId,
     Drained,
-    Event,
     GatewayStats,
     Opened,
     Payload,
     Received,
     Request,
 )
+from tests.support.memory_gateway import MemoryGateway
 
 WAIT_SECONDS = 1000.0
 """On a virtual clock, where it passes at once if nothing can happen any more."""
@@ -140,21 +137,16 @@ class FakePeer:
         self.maps += value if isinstance(value, list) else [value]
 
 
-class FakeGateway:
+class FakeGateway(MemoryGateway):
     """Implements `Gateway`; commands take effect at once, in their order."""
 
     backend = "fake"
-    address = ("127.0.0.1", 0)
-    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self) -> None:
+        super().__init__()
         self.peers: dict[ConnectionId, FakePeer] = {}
-        self.topics: dict[str, dict[ConnectionId, None]] = {}
         self.published: list[tuple[str, Mapping[str, Payload], int | None]] = []
-        self._numbers = itertools.count(1)
-        self._events: deque[Event] = deque()
         self._changed = trio.Event()
-        self._arrived = trio.Event()
 
     def connect(
         self,
@@ -165,14 +157,10 @@ class FakeGateway:
     ) -> FakePeer:
         """A handshake that waits for its verdict."""
         request = Request(path, query, (("host", "chat.test"), *headers), tuple(subprotocols), "192.0.2.1")
-        connection = ConnectionId(next(self._numbers))
+        connection = self._new_connection()
         peer = self.peers[connection] = FakePeer(self, connection, request)
         self.put(Opened(connection, request))
         return peer
-
-    def put(self, event: Event) -> None:
-        self._events.append(event)
-        self._arrived.set()
 
     async def changed(self) -> None:
         """Returns after the next command."""
@@ -183,27 +171,10 @@ class FakeGateway:
         if not peer.gone:
             peer.gone = True
             del self.peers[peer.connection]
-            for topic in list(self.topics):
-                self._unsubscribe(peer.connection, topic)
+            self._leave_all_topics(peer.connection)
             self.put(Closed(peer.connection, code, reason, code != CloseCode.ABNORMAL))
 
     # The interface
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    async def receive_events(self) -> list[Event]:
-        await self._arrived.wait()
-        await trio.lowlevel.checkpoint()
-        self._arrived = trio.Event()
-        events = [*self._events]
-        self._events.clear()
-        return events
 
     def accept(self, connection: ConnectionId, subprotocol: str | None = None, encoding: str = "") -> bool:
         peer = self._peer(connection)
@@ -268,20 +239,7 @@ class FakeGateway:
         self._tell()
 
     def stats(self) -> GatewayStats:
-        return GatewayStats(
-            connections=len(self.peers),
-            topics=len(self.topics),
-            outbox_bytes=0,
-            accepted=0,
-            refused=0,
-            messages_in=0,
-            messages_out=0,
-            bytes_in=0,
-            bytes_out=0,
-            dropped=0,
-            slow_consumers=0,
-            compressions=0,
-        )
+        return self._stats(len(self.peers))
 
     async def drain(self, code: int = CloseCode.NODE_GOING_AWAY, reason: str = "", seconds: float = 20.0) -> None:
         for connection in list(self.peers):
@@ -291,12 +249,6 @@ class FakeGateway:
     def _peer(self, connection: ConnectionId) -> FakePeer | None:
         self._tell()
         return self.peers.get(connection)
-
-    def _unsubscribe(self, connection: ConnectionId, topic: str) -> None:
-        subscribers = self.topics.get(topic, {})
-        subscribers.pop(connection, None)
-        if not subscribers:
-            self.topics.pop(topic, None)
 
     def _tell(self) -> None:
         """Wakes the tests that wait; a command in the same step may follow, so they look again."""
