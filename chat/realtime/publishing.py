@@ -15,6 +15,7 @@ from gateway_core.gateway import Gateway
 
 from ..domain.errors import ChatError, Invalid
 from ..domain.messages import Appended
+from ..domain.rooms import RoomId
 from ..metrics.meters import RealtimeMeter
 from ..services import Post, Posting, Submission
 from . import fields, pushes
@@ -115,8 +116,10 @@ class Publishing:
 
 def _submission(session: Session, command: Command) -> Submission:
     """Raises: Invalid, also for a command that is right but has to be looked at more closely."""
-    post = post_of(command)
-    role = session.rooms.get(post.room)
-    if session.identity is None or role is None or command.get("op") != "publish":
-        raise Invalid("not only posts to joined rooms")
-    return Submission(session.identity, post, role)
+    room = command.get("room")
+    if type(room) is not str or session.identity is None or command.get("op") != "publish":
+        raise Invalid("not a post to a room")
+    role = session.rooms.get(RoomId(room))
+    if role is None:
+        raise Invalid("not a joined room")
+    return Submission(session.identity, Post(RoomId(room), command.get("key"), command.get("body")), role)

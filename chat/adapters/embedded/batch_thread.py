@@ -25,22 +25,25 @@ MAX_WAITING_JOBS = 10_000
 """More callers than that wait outside: at 10,000 writes a second this is a second's work."""
 MAX_BATCH_JOBS = 1_000
 """Keeps one transaction near 50 ms, so that nobody waits long behind a crowd."""
+CROWD = 32
+"""Things done in one batch that make it worth a pause; whoever writes alone never waits for others."""
 _STUCK_SECONDS = 10.0
 """A batch takes this long only if the disk hangs: then to queue behind it helps nobody."""
 
 
 class Job:
-    """One call: what to do, which task waits for it, and how it ended.
+    """One call: what to do, for how many things, which task waits for it, and how it ended.
 
     `task` belongs to trio's thread. It is None once nobody waits any more: a job that has not begun
     by then is left out, any other runs to its end, and its outcome is dropped.
     """
 
-    __slots__ = ("argument", "outcome", "task", "work")
+    __slots__ = ("argument", "outcome", "size", "task", "work")
 
-    def __init__(self, work: Callable[..., Any], argument: Any, task: trio.lowlevel.Task) -> None:
+    def __init__(self, work: Callable[..., Any], argument: Any, task: trio.lowlevel.Task, size: int = 1) -> None:
         self.work = work
         self.argument = argument
+        self.size = size
         self.task: trio.lowlevel.Task | None = task
         self.outcome: outcome.Outcome[Any]
 
@@ -60,10 +63,13 @@ class BatchThread:
         name: str,
         max_waiting_jobs: int = MAX_WAITING_JOBS,
         max_batch_jobs: int = MAX_BATCH_JOBS,
+        pause_seconds: float = 0.0,
     ) -> None:
+        """`pause_seconds`: to wait behind a batch of `CROWD` things, once its jobs are answered."""
         self._run_batch = run_batch
         self._max_waiting_jobs = max_waiting_jobs
         self._max_batch_jobs = max_batch_jobs
+        self._pause_seconds = pause_seconds
         self._waiting: collections.deque[Job] = collections.deque()
         self._outside = trio.lowlevel.ParkingLot()
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -85,8 +91,8 @@ class BatchThread:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
-    async def call(self, work: Callable[..., Any], argument: Any = None) -> Any:
-        """Hands a job over and returns its value, or raises its error.
+    async def call(self, work: Callable[..., Any], argument: Any = None, size: int = 1) -> Any:
+        """Hands a job over and returns its value, or raises its error. `size` is how many things it does.
 
         If too much is waiting it waits, too. Cancelling returns at once: the job is either withdrawn
         before it began, or runs to its end unseen. Raises: Unavailable when closed, or stuck for too long.
@@ -97,7 +103,7 @@ class BatchThread:
             await self._outside.park()
         if self._closed:
             raise Unavailable("the store is closed")
-        job = Job(work, argument, trio.lowlevel.current_task())
+        job = Job(work, argument, trio.lowlevel.current_task(), size)
         self._waiting.append(job)
         self._wake()
         return await trio.lowlevel.wait_task_rescheduled(job.abandon)
@@ -128,6 +134,8 @@ class BatchThread:
                     self._token.run_sync_soon(self._answer, batch)
                 except trio.RunFinishedError:
                     return
+                if self._pause_seconds and sum(job.size for job in batch) >= CROWD:
+                    time.sleep(self._pause_seconds)
 
     def _take(self) -> list[Job]:
         """The jobs that begin now: from here on they run to their end."""

@@ -41,7 +41,7 @@ class SqliteMessageStore:
         rows = [row for row in prepared if isinstance(row, Row)]
         if not rows:
             await trio.lowlevel.checkpoint()
-        answers = iter(await self._database.write_together(self._append_waiting, rows) if rows else ())
+        answers = iter(await self._database.write_together(self._append_waiting, rows, len(rows)) if rows else ())
         return [next(answers) if isinstance(row, Row) else row for row in prepared]
 
     def lane(self, room: RoomId) -> str:

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::control::{Finish, Harness, Tops, emit};
 use crate::engine::{Scenario, Sockets};
@@ -225,9 +226,9 @@ impl Chat {
         let room = places[fastrand::usize(..places.len())].room;
         let id = self.id();
         let frame = format!(
-            r#"{{"id":{id},"op":"publish","room":"{}","key":"{:016x}","body":{{"text":"{}"}}}}"#,
+            r#"{{"id":{id},"op":"publish","room":"{}","key":"{}","body":{{"text":"{}"}}}}"#,
             self.rooms[room].name,
-            fastrand::u64(..),
+            Uuid::now_v7(), // as our own client does it
             self.texts.write(id, due),
         )
         .into_bytes();

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import trio
 import trio.testing
 
 from chat.adapters.embedded import batch_thread
-from chat.adapters.embedded.batch_thread import BatchThread, Job
+from chat.adapters.embedded.batch_thread import CROWD, BatchThread, Job
 from chat.domain.errors import Unavailable
 
 DEADLINE_SECONDS = 20
@@ -58,7 +59,7 @@ NewThread = Callable[..., BatchThread]
 async def new_thread(gate: Gate) -> AsyncIterator[NewThread]:
     threads: list[BatchThread] = []
 
-    def new_thread(**limits: int) -> BatchThread:
+    def new_thread(**limits: Any) -> BatchThread:
         threads.append(BatchThread(gate.run_batch, name="test", **limits))
         return threads[-1]
 
@@ -95,6 +96,19 @@ async def test_what_gathers_during_a_batch_is_the_next_one(gate: Gate, new_threa
             await trio.testing.wait_all_tasks_blocked()
         gate.let_through(3)
     assert gate.batches == [[0], [1, 2, 3], [4, 5]]
+
+
+async def test_only_a_large_batch_is_followed_by_a_pause(
+    gate: Gate, new_thread: NewThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    thread = new_thread(pause_seconds=0.25)
+    gate.let_through(4)
+    for size in (1, CROWD - 1, CROWD, 1):
+        assert await thread.call(same, size, size) == size
+    await thread.aclose()
+    assert pauses == [0.25]
 
 
 async def test_a_job_cancelled_before_it_began_is_withdrawn(gate: Gate, new_thread: NewThread) -> None:

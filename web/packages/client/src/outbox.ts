@@ -1,5 +1,7 @@
 /** Messages that are not acknowledged yet: in order, with the same keys, also after a reload. */
 
+import { v7 as timeOrderedKey } from "uuid";
+
 import { fullJitter } from "./backoff.ts";
 import { ConnectionLost, Refused } from "./errors.ts";
 import type { Body, Position, Published, RoomId, UserId } from "./protocol.ts";
@@ -56,7 +58,7 @@ export class Outbox extends Store<{ messages: readonly Pending[] }> {
   /** Puts a message at the end. Storing and sending begin at once. */
   add(user: UserId, room: RoomId, body: Body): Pending {
     this.#lastOrder = Math.max(Date.now(), this.#lastOrder + 1);
-    const message = { key: crypto.randomUUID(), user, room, body, order: this.#lastOrder };
+    const message = { key: timeOrderedKey(), user, room, body, order: this.#lastOrder };
     const pending = waiting(message);
     this.update({ messages: [...this.state.messages, pending] });
     void this.#storage.put(message).catch(() => {}); // a browser may forbid it: then it does not survive a reload
