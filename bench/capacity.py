@@ -59,43 +59,43 @@ class Costs:
     From `cluster` (three nodes, 500 messages a second, unless said otherwise), `cluster_redis`, `cluster_database`.
     """
 
-    delivery_us: float = 6.8
+    delivery_us: float = 7.2
     """reactor threads ÷ deliveries"""
-    event_us: float = 52.0
+    event_us: float = 69.0
     """trio thread: (across the nodes − `--local`) ÷ 2 further nodes"""
-    publish_us: float = 1_500.0
+    publish_us: float = 1_800.0
     """trio thread, `--rate 60`: a message that nobody shares anything with"""
-    commit_us: float = 1_550.0
+    commit_us: float = 1_400.0
     """asyncio thread, likewise"""
-    connection_us: float = 420.0
-    """all threads: token, session, joined room"""
+    connection_us: float = 520.0
+    """all threads: token, session, joined room; 900 that share nothing, 244 if 9,000 come at once"""
     presence_us: float = 4.3
     """docs/redis.md"""
-    connection_bytes: int = 2_664
+    connection_bytes: int = 2_896
     """bench/results, chat-connections"""
     kernel_bytes: int = 3_900
     """slab objects of one end of a socket"""
     node_bytes: int = 130_000_000
     """resident, with nobody there"""
-    redis_publish_us: float = 3.5
-    redis_listener_us: float = 0.6
-    redis_recent_us: float = 24.4
-    redis_presence_us: float = 6.2
-    redis_rate_us: float = 12.2
-    redis_session_us: float = 10.0
-    redis_reap_us: float = 865.0
-    redis_presence_bytes: int = 224
-    redis_session_bytes: int = 353
-    redis_recent_bytes: int = 1_234
-    database_us: float = 870.0
+    redis_publish_us: float = 2.2
+    redis_listener_us: float = 0.52
+    redis_recent_us: float = 13.8
+    redis_presence_us: float = 3.9
+    redis_rate_us: float = 7.6
+    redis_session_us: float = 6.0
+    redis_reap_us: float = 481.0
+    redis_presence_bytes: int = 226
+    redis_session_bytes: int = 538
+    redis_recent_bytes: int = 1_212
+    database_us: float = 740.0
     """one message a commit"""
-    replica_us: float = 370.0
-    row_bytes: float = 1_650.0
+    replica_us: float = 320.0
+    row_bytes: float = 1_660.0
     """100 messages a commit, 900 B of text: pages are two thirds full"""
     binlog_bytes: float = 1_300.0
     """one message a commit, without annotations and with minimal row images"""
-    connect_queries: float = 1.5
-    """Questions of the databases"""
+    connect_queries: float = 2.5
+    """Questions of the databases; 0.5 if 9,000 come at once"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

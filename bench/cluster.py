@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import trio
 
@@ -185,21 +184,25 @@ def _profiled(cluster: DevCluster, plan: Plan, file: Path | None) -> Iterator[No
         profiler.wait()
 
 
-class _Counted(NamedTuple):
-    costs: list[Cost]
-    counters: dict[str, float]
+@dataclasses.dataclass(slots=True)
+class _Counted:
+    seconds: float = 0.0
+    costs: list[Cost] = dataclasses.field(default_factory=list)
+    counters: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @contextmanager
 def _counted(cluster: DevCluster) -> Iterator[_Counted]:
     """What the block cost; filled when it ends."""
-    counted = _Counted([], {})
+    counted = _Counted()
     operations = count_operations(cluster)
     before = {child.name: (usage_of(child.pid), _threads(child.pid)) for child in cluster.children}
+    began = time.monotonic()
     yield counted
+    counted.seconds = time.monotonic() - began
     cluster.check()
-    counted.costs.extend(_cost(child, *before[child.name]) for child in cluster.children)
-    counted.counters.update({name: n - operations.get(name, 0) for name, n in count_operations(cluster).items()})
+    counted.costs = [_cost(child, *before[child.name]) for child in cluster.children]
+    counted.counters = {name: n - operations.get(name, 0) for name, n in count_operations(cluster).items()}
 
 
 def _cost(child: Child, usage: Usage, threads: dict[str, float]) -> Cost:
@@ -271,7 +274,7 @@ def _messages(server: MySqlServer) -> int:
 def _measured(plan: Plan, report: Report, stored: dict[str, int], connecting: _Counted, counted: _Counted) -> Measured:
     connect = sum(cost.seconds for cost in connecting.costs if cost.name.startswith("node"))
     return Measured(
-        seconds=report["seconds"],
+        seconds=counted.seconds,
         published=report["published"],
         acknowledged=report["acknowledged"],
         stored=stored,
