@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -34,23 +34,10 @@ from chat.domain.users import User
 from tests.support.archives import Archive, archive, whole_history
 from tests.support.mysql_servers import empty_databases
 from tests.support.redis_servers import emptied
-from tests.support.s3_server import S3Server, s3_server
+from tests.support.s3_server import s3_server
 from tests.support.stores import accepted
 
 DEADLINE_SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["directory", "s3"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    if request.param == "s3":
-        return open_objects(request.getfixturevalue("s3").location)
-    return open_objects(str(tmp_path / "archive"))
 
 
 @pytest.fixture

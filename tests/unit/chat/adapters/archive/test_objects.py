@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,6 @@ import pytest
 from chat.adapters.archive.errors import ArchiveUnusable
 from chat.adapters.archive.local_objects import LocalObjects
 from chat.adapters.archive.objects import ObjectStore, open_objects
-from tests.support.s3_server import S3Server, s3_server
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["directory", "s3"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    location = request.getfixturevalue("s3").location if request.param == "s3" else str(tmp_path / "archive")
-    return open_objects(location)
 
 
 def test_an_object_is_read_by_ranges(objects: ObjectStore) -> None:
