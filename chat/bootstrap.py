@@ -49,6 +49,7 @@ from .http_api.app import create_app
 from .http_api.connect import ConnectApi
 from .http_api.health import Phase, Readiness
 from .http_api.server import HttpServer
+from .http_api.site import Site
 from .metrics.exposition import Exposition, Source
 from .metrics.meters import CommitMeter, RealtimeMeter
 from .metrics.node import NodeStatus
@@ -253,8 +254,10 @@ async def run_node(
                 commits=ports.commits.values(),
                 connections_of=lambda user: realtime.connections_of(user),  # which needs the server that asks this
             )
-            of_node = [*ConnectApi(fleet, handshake.PATH).endpoints, *AdminApi(status).endpoints]
-            http = HttpServer(create_app(services, config.http, readiness, of_node=of_node), config.http)
+            connect = ConnectApi(fleet, handshake.PATH)
+            of_node = [*connect.endpoints, *AdminApi(status).endpoints]
+            site = Site(sockets=connect.sockets)
+            http = HttpServer(create_app(services, config.http, readiness, site, of_node), config.http)
             realtime = Realtime(
                 gateway, services, ports.broker, ports.messages, realtime_config, http=http.start, meter=meter
             )

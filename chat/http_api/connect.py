@@ -45,6 +45,11 @@ class ConnectApi:
         url = (route.url or _here(call)) + self._path
         return ConnectAnswer(url, route.node, route.resume, max(0, int(route.expires_in)))
 
+    async def sockets(self) -> list[str]:
+        """The addresses that it may answer, besides the one that was asked."""
+        nodes = [self._fleet.me, *await self._fleet.nodes()]
+        return [node.url + self._path for node in nodes if node.url]
+
 
 def _here(call: Call) -> str:
     """The address that was asked, as the client knows it."""

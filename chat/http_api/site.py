@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import re
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .page_policy import page_policy
+
 STATIC = Path(__file__).parent / "static"
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
-    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
 _CODINGS = {"br": ".br", "gzip": ".gz"}
 """The best first."""
 _PAGES = ("/", "/admin")
@@ -39,14 +37,22 @@ class _File(NamedTuple):
     variants: dict[str, bytes]
     """The content by its coding; the empty one is always there."""
     type: str
-    etag: str
+    digest: str
     lasting: bool
 
 
-class Site:
-    """The files below one directory, by URL path; empty if there is none."""
+async def _none() -> Iterable[str]:
+    return ()
 
-    def __init__(self, directory: Path = STATIC) -> None:
+
+class Site:
+    """The files below one directory, by URL path; empty if there is none.
+
+    `sockets` tells where the page may be sent, besides where it came from.
+    """
+
+    def __init__(self, directory: Path = STATIC, sockets: Callable[[], Awaitable[Iterable[str]]] = _none) -> None:
+        self._sockets = sockets
         self._files = {}
         for path in sorted(directory.rglob("*")):
             if path.is_file() and not path.name.startswith(".") and path.suffix not in _CODINGS.values():
@@ -55,18 +61,19 @@ class Site:
         if (page := self._files.pop("/index.html", None)) is not None:
             self._files |= dict.fromkeys(_PAGES, page)
 
-    def respond(self, request: Request) -> Response | None:
+    async def respond(self, request: Request) -> Response | None:
         """The file at the request's path, or None if there is none."""
         path = request.url.path
         if path not in self._files:
             return Response(_MISSING, media_type="text/plain") if path in _PAGES else None
         file = self._files[path]
         coding = _coding(file, request.headers.get("accept-encoding", ""))
-        etag = f'"{file.etag}{"-" if coding else ""}{coding}"'
+        policy = page_policy(await self._sockets() if path in _PAGES else ())
+        etag = _etag(file, coding, policy)
         headers = {
             "ETag": etag,
             "Cache-Control": "public, max-age=31536000, immutable" if file.lasting else "no-cache",
-            "Content-Security-Policy": PAGE_POLICY,
+            "Content-Security-Policy": policy,
         }
         if len(file.variants) > 1:
             headers["Vary"] = "Accept-Encoding"
@@ -89,4 +96,13 @@ def _read(path: Path, lasting: bool) -> _File:
     compressed = {coding: Path(f"{path}{suffix}") for coding, suffix in _CODINGS.items()}
     variants = {coding: variant.read_bytes() for coding, variant in compressed.items() if variant.is_file()}
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return _File({"": content} | variants, kind, hashlib.sha256(content).hexdigest()[:32], lasting)
+    return _File({"": content} | variants, kind, _digest(content), lasting)
+
+
+def _etag(file: _File, coding: str, policy: str) -> str:
+    """Of all that a browser keeps: a page that is kept with an old policy could not reach a new node."""
+    return f'"{_digest(f"{file.digest} {coding} {policy}".encode())}"'
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

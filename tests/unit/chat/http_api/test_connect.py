@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from chat.adapters.embedded.node_registry import MemoryNodeRegistry
 from chat.adapters.embedded.rate_limiter import MemoryRateLimiter
@@ -63,8 +64,11 @@ def open_node(tmp_path: Path) -> OpenNode:
                 announcer=Announcer(world.broker),
             )
             readiness = Readiness(lambda: world.rooms.public_rooms(None, 1))
-            site, of_node = Site(tmp_path / "no page"), ConnectApi(fleet, "/ws").endpoints
-            app = create_app(world.services, HttpSettings(), readiness, site, of_node)
+            connect = ConnectApi(fleet, "/ws")
+            (tmp_path / "page").mkdir(exist_ok=True)
+            (tmp_path / "page" / "index.html").write_text("<!doctype html>")
+            site = Site(tmp_path / "page", connect.sockets)
+            app = create_app(world.services, HttpSettings(), readiness, site, connect.endpoints)
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url) as client:
                 yield Node(world, registry, client)
 
@@ -138,3 +142,29 @@ async def test_who_asks_too_often_is_told_to_wait(open_node: OpenNode) -> None:
         answers = [await node.client.get(PATH, headers=headers) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert int(answers[2].headers["Retry-After"]) > 1
+
+
+async def policy_of(node: Node, **headers: str) -> tuple[str, str, int]:
+    """Where the page may connect; its ETag, and the status."""
+    answer = await node.client.get("/", headers=headers)
+    policy = answer.headers["Content-Security-Policy"]
+    [connect] = [part for part in policy.split("; ") if part.startswith("connect-src ")]
+    return connect, answer.headers["ETag"], answer.status_code
+
+
+async def test_the_page_may_connect_to_where_it_may_be_sent_and_nowhere_else(
+    open_node: OpenNode, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_node() as alone:
+        assert (await policy_of(alone))[0] == "connect-src 'self'"
+    async with open_node(url="wss://me.example") as node:
+        connect, etag, _ = await policy_of(node)
+        assert connect == "connect-src 'self' wss://me.example/ws"
+        known = {"If-None-Match": etag}
+        assert await policy_of(node, **known) == (connect, etag, 304)
+        for name, url in (("b", "wss://b.example:444"), ("a", "wss://a.example"), ("without-address", "")):
+            await node.registry.renew(NodeInfo(node=name, url=url, max_connections=10))
+        await trio.sleep(2)  # the list of the nodes may be a second old
+        connect, renewed, status = await policy_of(node, **known)
+        assert connect == "connect-src 'self' wss://a.example/ws wss://b.example:444/ws wss://me.example/ws"
+        assert (renewed != etag, status) == (True, 200)
