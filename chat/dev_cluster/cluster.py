@@ -102,6 +102,7 @@ class DevCluster:
             "data_dir": str(self.data_dir),
             "redis": self.redis.url,
             "shards": [shard.setting for shard in self.shards],
+            "allowed_origins": [node.url for node in self.nodes],  # the page of each may be led to any
             "shutdown_seconds": 5,
         }
         self.config.touch(mode=0o600)

@@ -6,6 +6,7 @@ import os
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -28,6 +29,8 @@ async def test_three_clients_on_three_nodes_share_a_room_and_ctrl_c_leaves_nothi
             clients = [await _client(stack, *who) for who in zip(cluster.urls, NAMES, strict=True)]
             assert {client.node for client in clients} == {"node-1", "node-2", "node-3"}
             await _talk(clients)
+            for url in cluster.urls:
+                await _until_its_page_may_go_to_each(url, cluster.urls)
             for url in cluster.metrics_urls:
                 assert "chat_" in (await _fetched(url))
         cluster.process.send_signal(signal.SIGINT)
@@ -39,6 +42,36 @@ async def test_three_clients_on_three_nodes_share_a_room_and_ctrl_c_leaves_nothi
 async def _fetched(url: str) -> str:
     async with httpx.AsyncClient(timeout=SECONDS) as client:
         return (await client.get(url)).raise_for_status().text
+
+
+async def _until_its_page_may_go_to_each(page: str, nodes: list[str]) -> None:
+    """By its policy, which knows a node a second later than the node itself, and by what the nodes answer to it."""
+    sockets = {f"ws://{urlsplit(node).netloc}/ws" for node in nodes}
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
+        allowed: set[str] = set()
+        with trio.fail_after(SECONDS):
+            while not sockets <= allowed:
+                policy = (await client.get(page)).headers["Content-Security-Policy"]
+                allowed = set(policy.replace(";", " ").split())
+    for node in nodes:
+        assert await _handshake_status(node, page) == 101
+        assert await _handshake_status(node, "http://127.0.0.1:1") == 403
+
+
+async def _handshake_status(node: str, origin: str) -> int:
+    """How a node answers the opening handshake of a page of `origin`."""
+    headers = {
+        "Origin": origin,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    async with (
+        httpx.AsyncClient(timeout=SECONDS) as client,
+        client.stream("GET", f"{node}/ws", headers=headers) as answer,
+    ):
+        return answer.status_code
 
 
 async def _client(stack: AsyncExitStack, url: str, name: str) -> Client:
