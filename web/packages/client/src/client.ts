@@ -11,6 +11,7 @@ import { type Hello, type Push, parsePublished, type RoomId, type User, type Wir
 import { Room, type RoomContext } from "./room.ts";
 import { Store } from "./signal.ts";
 import { MemoryStorage } from "./storage.ts";
+import { Way } from "./way.ts";
 
 export type Status =
   | { phase: "connecting" }
@@ -33,7 +34,7 @@ export interface ClientState {
 export interface ClientOptions {
   /** Signed in: `api.user` is known. */
   api: HttpApi;
-  /** Where the WebSocket is: `wss://…/ws`. */
+  /** Where the WebSocket is, `wss://…/ws`, unless the server says where it had rather have this client. */
   url: string;
   codec?: Codec;
   storage?: OutboxStorage;
@@ -56,6 +57,7 @@ export class ChatClient extends Store<ClientState> {
   readonly #options: ClientOptions;
   readonly #backoff = new Backoff();
   readonly #context: RoomContext;
+  readonly #way: Way;
   #connection: Connection | undefined;
   #hello: Hello | undefined;
   #running = false;
@@ -72,6 +74,7 @@ export class ChatClient extends Store<ClientState> {
     this.#options = options;
     this.api = options.api;
     this.user = options.api.user;
+    this.#way = new Way(options.api, options.url);
     this.outbox = new Outbox(options.storage ?? new MemoryStorage());
     const ask = (op: string, fields: WireMap) => this.#ask(op, fields);
     const listAgain = () => this.#listSoon();
@@ -197,14 +200,16 @@ export class ChatClient extends Store<ClientState> {
   /** One connection from its beginning to its end. Milliseconds to wait before the next. */
   async #connectOnce(): Promise<number> {
     try {
-      const token = await this.api.token();
+      const { url, token, withinMs } = await this.#way.find();
       if (!this.#running) return 0;
-      const connection = this.#connect();
-      this.#hello = await connection.open(token);
+      const connection = this.#connect(url);
+      this.#hello = await connection.open(token, withinMs);
+      this.#way.arrived();
       this.#handleOnline(connection);
       return this.#handleEnd(await connection.ended);
     } catch (error) {
       this.#connection?.close();
+      this.#way.failed();
       return this.#handleFailure(error);
     } finally {
       this.#connection = undefined;
@@ -213,10 +218,10 @@ export class ChatClient extends Store<ClientState> {
     }
   }
 
-  #connect(): Connection {
+  #connect(url: string): Connection {
     this.#byePause = undefined;
     this.#connection = new Connection({
-      url: this.#options.url,
+      url,
       codec: this.#options.codec ?? json,
       socket: this.#options.socket ?? (WebSocket as unknown as SocketClass),
       token: (renew) => this.api.token(renew),

@@ -83,8 +83,8 @@ export class Connection {
   }
 
   /** Opens, shows the token, says hello. Throws: Refused, ConnectionLost. */
-  async open(token: string): Promise<Hello> {
-    const deadline = setTimeout(() => this.#abandon("the server did not answer in time"), CONNECT_MS);
+  async open(token: string, withinMs = CONNECT_MS): Promise<Hello> {
+    const deadline = setTimeout(() => this.#abandon("the server did not answer in time"), withinMs);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#socket.onopen = () => resolve();

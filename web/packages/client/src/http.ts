@@ -59,6 +59,11 @@ export class HttpApi {
     this.#base = base;
   }
 
+  /** The host that is asked, with its port if that is not the usual one. */
+  get host(): string {
+    return new URL(this.#base, globalThis.location?.href).host;
+  }
+
   async register(name: string, password: string): Promise<User> {
     return ((await this.#fetch("POST", "/api/register", { name, password })) as { user: User }).user;
   }

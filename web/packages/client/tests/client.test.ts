@@ -216,6 +216,36 @@ describe("the connection", () => {
   });
 });
 
+describe("the way to a node", () => {
+  test("leads where the server says, and back to there", async () => {
+    server.nodes = ["b", "b", "c"];
+    await started();
+    expect(sent("hello")).toMatchObject([{ token: `${server.token} at b` }]);
+    for (let cut = 0; cut < 2; cut++) {
+      server.disconnect();
+      await pass(5000);
+    }
+    expect(server.resumes).toEqual([null, `${server.token} at b`, `${server.token} at b`]);
+    expect(server.tried).toEqual(["b", "b", "c"]);
+    expect(server.sockets.size).toBe(1);
+  });
+
+  test("leads to the configured address when two nodes in a row were out of reach", async () => {
+    server.nodes = ["b", "c", "d"];
+    server.unreachable.set("b", "refuses").set("c", "is silent").set("d", "refuses");
+    const [client] = await started();
+    await pass(9000); // two pauses of at most 1.5 s, and 5 s for the silent one
+    expect(client.state.status.phase).toBe("online");
+    expect(server.tried).toEqual(["b", "c", "node"]);
+    expect(sent("hello")).toMatchObject([{ token: server.token }]);
+  });
+
+  test("is no detour on a server of one node", async () => {
+    await started({ url: "ws://sockets.node/ws" });
+    expect(server.tried).toEqual(["sockets.node"]);
+  });
+});
+
 test("rooms that the user was put into are there as soon as the server tells of them", async () => {
   const [client] = await started();
   const added = server.room("r2", "direct");

@@ -43,6 +43,14 @@ export class FakeServer {
   isAway = false;
   /** How often the list of rooms was read. */
   lists = 0;
+  /** The hosts of the nodes that clients are sent to, one after the other; the last one stays. */
+  nodes = ["node"];
+  /** Hosts at which no socket can be opened: what they do instead. */
+  readonly unreachable = new Map<string, "refuses" | "is silent">();
+  /** What was shown by those who asked for a node. */
+  readonly resumes: (string | null)[] = [];
+  /** The hosts at which sockets were tried. */
+  readonly tried: string[] = [];
   /** Publishes are stored, but their answers are lost with the connection. */
   dropsAnswers = false;
   #tokens = 0;
@@ -65,8 +73,10 @@ export class FakeServer {
   ) => SocketLike {
     const server = this;
     return class extends FakeSocket {
-      constructor() {
-        super(server);
+      constructor(url: string) {
+        const { host } = new URL(url);
+        server.tried.push(host);
+        super(server, server.isAway ? "refuses" : server.unreachable.get(host));
       }
     };
   }
@@ -77,13 +87,14 @@ export class FakeServer {
       const error = { code: "unauthenticated", message: "the session is over", retryable: false };
       return Response.json({ error }, { status: 401 });
     }
-    const { pathname } = new URL(address);
+    const { pathname, searchParams } = new URL(address);
     if (pathname === "/api/token" || pathname === "/api/login") {
       this.#tokens += 1;
       const user = { id: "u1", name: "Ada" };
       return Response.json({ access_token: this.token, expires_in: this.tokenSeconds, user });
     }
     if (pathname === "/api/logout") return new Response(null, { status: 204 });
+    if (pathname === "/api/connect") return Response.json(this.#route(searchParams.get("resume")));
     const members = /^\/api\/rooms\/(\w+)\/members$/.exec(pathname)?.[1];
     if (members) return Response.json({ members: this.rooms.get(members)?.members });
     if (pathname === "/api/rooms" && method === "GET") {
@@ -95,6 +106,14 @@ export class FakeServer {
 
   get token(): string {
     return `token-${this.#tokens}`;
+  }
+
+  /** A resume token is as good as the access token that it was given for. */
+  #route(resume: string | null): WireMap {
+    this.resumes.push(resume);
+    const host = this.nodes.length > 1 ? this.nodes.shift() : this.nodes[0];
+    const url = `ws://${host}/ws`;
+    return { url, node: host, resume: `${this.token} at ${host}`, expires_in: this.tokenSeconds };
   }
 
   post(room: FakeRoom, user: string, key: string, body: WireMap): Stored {
@@ -137,7 +156,7 @@ export class FakeServer {
     const refused = this.refusals.findIndex(({ op }) => op === command.op);
     if (refused >= 0) return { err: this.refusals.splice(refused, 1)[0]?.err };
     if (command.op === "hello" || command.op === "refresh") {
-      if (command.token !== this.token) return refusal("unauthenticated");
+      if (String(command.token).split(" at ")[0] !== this.token) return refusal("unauthenticated");
       const limits = { max_body_bytes: 16384 };
       const hello = {
         user: { id: "u1", name: "Ada" },
@@ -253,9 +272,10 @@ class FakeSocket implements SocketLike {
   readonly #server: FakeServer;
   #later: WireMap[] = [];
 
-  constructor(server: FakeServer) {
+  constructor(server: FakeServer, failure: "refuses" | "is silent" | undefined) {
     this.#server = server;
-    setTimeout(() => (server.isAway ? this.end(1006) : this.#open()), 1);
+    if (failure === "is silent") return;
+    setTimeout(() => (failure ? this.end(1006) : this.#open()), 1);
   }
 
   send(data: string | Uint8Array): void {
