@@ -38,7 +38,7 @@ export class Person {
 
   private constructor(
     readonly name: string,
-    readonly node: Node,
+    readonly node: Pick<Node, "url">,
     readonly context: BrowserContext,
     readonly page: Page,
     /** Where they find the node. */
@@ -48,7 +48,7 @@ export class Person {
 
   static async open(
     browser: Browser,
-    node: Node,
+    node: Pick<Node, "url">,
     name: string,
     options: Parameters<Browser["newContext"]>[0] = {},
     cable?: Cable,

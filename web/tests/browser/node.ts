@@ -88,15 +88,21 @@ export class Node {
   }
 
   /** A new account, signed in outside of any browser. */
-  async user(name: string): Promise<HttpApi> {
-    const api = new HttpApi(this.url);
-    await api.register(name, PASSWORD);
-    await api.signIn(name, PASSWORD);
-    return api;
+  user(name: string): Promise<HttpApi> {
+    return signUp(this.url, name);
   }
 }
 
-function environment(): NodeJS.ProcessEnv {
+/** A new account of the node at `url`, signed in outside of any browser. */
+export async function signUp(url: string, name: string): Promise<HttpApi> {
+  const api = new HttpApi(url);
+  await api.register(name, PASSWORD);
+  await api.signIn(name, PASSWORD);
+  return api;
+}
+
+/** Without the settings of whoever runs the tests. */
+export function environment(): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("CHAT_GATEWAY_"));
   const rates = UNLIMITED.map((name) => [`CHAT_GATEWAY_${name}_PER_SECOND`, "0"]);
   return { ...Object.fromEntries([...inherited, ...rates]), PYTHONPATH: ROOT };
