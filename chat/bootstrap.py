@@ -254,7 +254,7 @@ async def run_node(
                 commits=ports.commits.values(),
                 connections_of=lambda user: realtime.connections_of(user),  # which needs the server that asks this
             )
-            connect = ConnectApi(fleet, handshake.PATH)
+            connect = ConnectApi(fleet, handshake.PATH, alone=config.redis is None)
             of_node = [*connect.endpoints, *AdminApi(status).endpoints]
             site = Site(sockets=connect.sockets)
             http = HttpServer(create_app(services, config.http, readiness, site, of_node), config.http)

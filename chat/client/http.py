@@ -29,10 +29,11 @@ class SignedIn(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Where to open the socket; `resume` leads back to the same node the next time."""
+    """Where to open the socket; `resume` leads back to the same node the next time. `alone`: there is no other."""
 
     url: str
     resume: str
+    alone: bool = False
 
 
 class HttpApi:

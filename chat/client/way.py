@@ -14,7 +14,7 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class Way:
-    """Asks before each connection, and bears in mind where the last one was."""
+    """Asks before each connection, unless there is but one node, and bears in mind where the last one was."""
 
     def __init__(self, url: SplitResult, api: HttpApi, credentials: Credentials, region: str) -> None:
         self._url = url
@@ -22,12 +22,15 @@ class Way:
         self._credentials = credentials
         self._region = region
         self._resume = self._offered = ""
+        self._alone = False
 
     async def find(self) -> SplitResult:
         """The address of a node; the server's own, if it tells none.
 
         Raises: ConnectionLost if it cannot be asked now; Unauthenticated; ProtocolViolation.
         """
+        if self._alone:
+            return self._url
         resume, self._resume = self._resume, ""  # if that node cannot be reached, any other will do
         try:
             route = await self._api.route(await self._credentials.token(), self._region, resume)
@@ -40,8 +43,8 @@ class Way:
             if not error.retryable:
                 raise
             raise ConnectionLost(f"asking where to connect: {error}", error.retry_after) from None
-        self._offered = route.resume
-        return self._node(route.url)
+        self._offered, self._alone = route.resume, route.alone
+        return self._url if route.alone else self._node(route.url)
 
     def arrived(self) -> None:
         """The node has let us in: the next way begins there."""

@@ -21,21 +21,29 @@ class ConnectQuery(msgspec.Struct, frozen=True):
     resume: Annotated[str, msgspec.Meta(max_length=MAX_TOKEN_BYTES)] = ""
 
 
-class ConnectAnswer(msgspec.Struct, frozen=True):
-    """`url` is the node's socket; `resume` opens it, or that of any other node, for `expires_in` seconds."""
+class ConnectAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`url` is the node's socket; `resume` opens it, or that of any other node, for `expires_in` seconds.
+
+    `alone`: there is no other node and will be none, so nobody needs to ask again.
+    """
 
     url: str
     node: str
     resume: str
     expires_in: int
+    alone: bool = False
 
 
 class ConnectApi:
-    """Needs the node's place in the fleet, and the path at which every node has its socket."""
+    """Needs the node's place in the fleet, and the path at which every node has its socket.
 
-    def __init__(self, fleet: Fleet, socket_path: str) -> None:
+    `alone` says that the fleet is this node, for as long as it runs.
+    """
+
+    def __init__(self, fleet: Fleet, socket_path: str, *, alone: bool) -> None:
         self._fleet = fleet
         self._path = socket_path
+        self._alone = alone
         self.endpoints = [Endpoint("GET", "/api/connect", self.connect)]
 
     async def connect(self, call: Call, query: ConnectQuery) -> ConnectAnswer:
@@ -43,7 +51,7 @@ class ConnectApi:
         region = query.region or call.request.headers.get(REGION_HEADER, "")
         route = await self._fleet.route(call.identity, region=region, resume=query.resume)
         url = (route.url or _here(call)) + self._path
-        return ConnectAnswer(url, route.node, route.resume, max(0, int(route.expires_in)))
+        return ConnectAnswer(url, route.node, route.resume, max(0, int(route.expires_in)), self._alone)
 
     async def sockets(self) -> list[str]:
         """The addresses that it may answer, besides the one that was asked."""

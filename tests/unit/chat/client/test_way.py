@@ -58,6 +58,13 @@ async def test_the_way_back_leads_to_where_it_was_let_in_and_is_tried_once(serve
     assert server.asked == [("t", "eu", resume) for resume in ("", "", "r1", "")]
 
 
+async def test_a_node_that_is_alone_is_not_asked_again(server: Server) -> None:
+    server.answers = [Route("ws://what-a-proxy-hides/ws", "r", alone=True)]
+    way = way_of(server)
+    assert [(await way.find()).geturl() for _ in range(2)] == ["http://chat.test/below"] * 2
+    assert len(server.asked) == 1
+
+
 async def test_a_server_that_knows_no_nodes_is_the_node(server: Server) -> None:
     server.answers = [NotFound("there is nothing at this path")]
     assert (await way_of(server).find()).geturl() == "http://chat.test/below"

@@ -52,7 +52,9 @@ OpenNode = Callable[..., AbstractAsyncContextManager[Node]]
 @pytest.fixture
 def open_node(tmp_path: Path) -> OpenNode:
     @contextlib.asynccontextmanager
-    async def opened(base_url: str = "http://chat.test", url: str = "", **limits: Rate) -> AsyncIterator[Node]:
+    async def opened(
+        base_url: str = "http://chat.test", url: str = "", alone: bool = False, **limits: Rate
+    ) -> AsyncIterator[Node]:
         async with open_world(tmp_path) as world:
             registry = MemoryNodeRegistry()
             fleet = Fleet(
@@ -64,7 +66,7 @@ def open_node(tmp_path: Path) -> OpenNode:
                 announcer=Announcer(world.broker),
             )
             readiness = Readiness(lambda: world.rooms.public_rooms(None, 1))
-            connect = ConnectApi(fleet, "/ws")
+            connect = ConnectApi(fleet, "/ws", alone=alone)
             (tmp_path / "page").mkdir(exist_ok=True)
             (tmp_path / "page" / "index.html").write_text("<!doctype html>")
             site = Site(tmp_path / "page", connect.sockets)
@@ -90,6 +92,13 @@ async def test_a_node_alone_answers_the_address_that_was_asked(open_node: OpenNo
         [identity] = await node.world.services.auth.verify_each([found["resume"]], resume=True)
         assert isinstance(identity, Identity)
         assert (identity.user, identity.session) == (who.user, who.session)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_only_a_node_that_will_stay_alone_says_so(open_node: OpenNode, alone: bool) -> None:
+    async with open_node(alone=alone) as node:
+        _, headers = await node.signed_in("alice")
+        assert (await node.client.get(PATH, headers=headers)).json().get("alone", False) is alone
 
 
 async def test_clients_are_sent_to_another_node_by_region_and_back_by_their_token(open_node: OpenNode) -> None:

@@ -20,10 +20,11 @@ export interface Stop {
   withinMs?: number;
 }
 
-/** Asks before each connection, and bears in mind where the last one was. */
+/** Asks before each connection, unless there is but one node, and bears in mind where the last one was. */
 export class Way {
   readonly #api: HttpApi;
   readonly #own: string;
+  #isAlone = false;
   #isLed = false;
   #misses = 0;
   /** Leads back to the node that we were on. */
@@ -40,7 +41,8 @@ export class Way {
   async find(): Promise<Stop> {
     this.#isLed = false;
     const token = await this.#api.token();
-    const stop = this.#misses < MAX_MISSES ? await this.#ask() : undefined;
+    const asks = !this.#isAlone && this.#misses < MAX_MISSES;
+    const stop = asks ? await this.#ask() : undefined;
     this.#offered = stop?.token ?? this.#resume;
     this.#isLed = stop !== undefined && stop.url !== this.#own;
     return stop ?? { url: this.#own, token };
@@ -79,7 +81,8 @@ export class Way {
    * Nothing but the address of a socket, and not without TLS if our own has it. The server that was asked names
    * itself as it was asked for; how to get from here to its socket, our own address knows better.
    */
-  #parse({ url, resume }: WireMap): Stop | undefined {
+  #parse({ url, resume, alone }: WireMap): Stop | undefined {
+    this.#isAlone = alone === true;
     if (typeof url !== "string" || typeof resume !== "string" || !resume || !URL.canParse(url))
       return undefined;
     const { href, protocol, host, username, password, hash } = new URL(url);

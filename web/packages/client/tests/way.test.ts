@@ -95,6 +95,15 @@ test("reaches the server that was asked as it is configured", async () => {
   expect(await wayOf(own).find()).toEqual({ url: own, token: "resume-b" });
 });
 
+test("asks a node that is alone once, whatever becomes of the connection", async () => {
+  answer = told({ url: "ws://node/ws", alone: true });
+  const way = wayOf();
+  expect(await way.find()).toEqual({ url: OWN, token: "resume-b" });
+  way.failed();
+  expect(await way.find()).toEqual(BACK);
+  expect(asked).toEqual([""]);
+});
+
 test("does not wait for an answer that does not come", async () => {
   answer = () => new Promise(() => {});
   const found = vi.fn();
