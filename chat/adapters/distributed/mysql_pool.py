@@ -30,6 +30,7 @@ LOCK_WAIT_SECONDS = 2
 IDLE_SECONDS = 30.0
 """A connection unused for longer is not trusted: firewalls forget, and the server closes at twice that."""
 _SQL_MODE = "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+_ISOLATION = "'READ-COMMITTED'"
 _IDLE_TRANSACTION_SECONDS = 5
 """A node that is stopped within a transaction must not keep others from its rooms."""
 _FOUND_ROWS = 2
@@ -229,7 +230,6 @@ class MySqlPool:
             connect_timeout=CONNECT_SECONDS,
             client_flag=_FOUND_ROWS,
             ssl=_tls(self._dsn),
-            init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         )
         try:
             session = Session(connection, self._shard)
@@ -249,10 +249,15 @@ class MySqlPool:
         if is_mariadb:
             return {
                 **common,
+                "tx_isolation": _ISOLATION,
                 "max_statement_time": self._statement_seconds,
                 "idle_write_transaction_timeout": _IDLE_TRANSACTION_SECONDS,
             }
-        return {**common, "max_execution_time": round(1000 * self._statement_seconds)}
+        return {
+            **common,
+            "transaction_isolation": _ISOLATION,
+            "max_execution_time": round(1000 * self._statement_seconds),
+        }
 
 
 def _buckets(keys: Iterable[str]) -> list[int]:
