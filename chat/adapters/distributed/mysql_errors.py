@@ -59,6 +59,7 @@ _BY_CODE: dict[int | None, Verdict] = {code: verdict for verdict, codes in _VERD
 
 DUPLICATE_KEY = 1062
 DUPLICATE_COLUMN = 1060
+NO_CONNECTION = 2003
 
 
 def code_of(error: BaseException) -> int | None:

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import asyncmy
+from asyncmy.errors import OperationalError
 
 from ...domain.errors import ChatError, Invalid
 from .mysql_dsn import Dsn
-from .mysql_errors import verdict_of
+from .mysql_errors import NO_CONNECTION, verdict_of
 from .mysql_sql import chunks, flat, marks, values
 from .shard_map import Kind, number_of
 
@@ -219,18 +220,21 @@ class MySqlPool:
             self._free.pop(0)[0].close()
 
     async def _connect(self) -> Any:
-        connection = await asyncmy.connect(
-            host=self._dsn.host,
-            port=self._dsn.port,
-            user=self._dsn.user,
-            password=self._dsn.password.encode(),
-            database=self._dsn.database,
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            client_flag=_FOUND_ROWS,
-            ssl=_tls(self._dsn),
-        )
+        try:
+            connection = await asyncmy.connect(
+                host=self._dsn.host,
+                port=self._dsn.port,
+                user=self._dsn.user,
+                password=self._dsn.password.encode(),
+                database=self._dsn.database,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                client_flag=_FOUND_ROWS,
+                ssl=_tls(self._dsn),
+            )
+        except RuntimeError as error:  # the driver's word for a connection that is reset just when it is made
+            raise OperationalError(NO_CONNECTION, str(error)) from error
         try:
             session = Session(connection, self._shard)
             settings = self._settings(session.is_mariadb)
