@@ -47,7 +47,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 async def status(arguments: argparse.Namespace, bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> int:
-    """Shows for each shard how many buckets it has, about how much is in it, what moves, and how far replicas lag.
+    """Shows for each shard how many buckets it has, about how much is in it, what moves, and how its replicas are.
 
     Exit code 1 if a shard does not answer, or one of the map is not given.
     """
@@ -156,6 +156,8 @@ def _line(status: ShardStatus) -> str:
         return f"{status.name}\t-\t-\t-\t-\tdoes not answer"
     notes = [] if status.state.is_current else ["not up to date: run `chat-gateway db migrate`"]
     notes += [f"{stage} {count}" for stage, count in status.moving.items()]
+    if status.is_semi_synchronous is not None:
+        notes.append("semi-synchronous" if status.is_semi_synchronous else "not semi-synchronous")
     notes += [
         f"{server} {lag:.1f} s behind" if lag < float("inf") else f"{server} is away" for server, lag in status.lags
     ]

@@ -33,6 +33,12 @@ _OPTIONS = ("--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--innod
 FAST = ("--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--sync-binlog=0")
 """For tests that kill nobody: a crash may lose the last second."""
 DURABLE = ("--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1")
+SEMI_SYNC = (
+    "--rpl-semi-sync-slave-enabled=ON",
+    "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
+    "--rpl-semi-sync-master-timeout=4294967295",
+)
+"""For pairs whose primary is to `become_semi_synchronous`: what is acknowledged is on both then."""
 MYSQL_ROOT = os.environ.get("TEST_MYSQL_ROOT", "")
 """A directory with MySQL's `usr/sbin/mysqld` and the libraries that it needs, as unpacked from packages."""
 
@@ -146,6 +152,11 @@ class MySqlProcess:
             raise RuntimeError(done.stderr.strip())
         return [line.split("\t") for line in done.stdout.splitlines()]
 
+    def become_semi_synchronous(self) -> None:
+        """Lets every commit wait for a replica from now on."""
+        self.sql("SET GLOBAL rpl_semi_sync_master_enabled=ON")
+        self.wait_until(lambda: self.sql("SHOW STATUS LIKE 'Rpl_semi_sync_master_clients'")[0][1] == "1")
+
     def wait_until(self, condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
         """Polls, as the server tells nobody when it is ready; an error means not yet."""
         end = time.monotonic() + seconds
@@ -175,9 +186,9 @@ def mysql_server(*options: str, flavour: Flavour = MARIADB) -> Iterator[MySqlPro
 
 
 @contextlib.contextmanager
-def mysql_pair() -> Iterator[tuple[MySqlProcess, MySqlProcess]]:
+def mysql_pair(*options: str) -> Iterator[tuple[MySqlProcess, MySqlProcess]]:
     """A primary and a replica that follows it."""
-    with mysql_server(*_replicating(1)) as primary, mysql_server(*_replicating(2)) as replica:
+    with mysql_server(*_replicating(1), *options) as primary, mysql_server(*_replicating(2), *options) as replica:
         primary.sql(
             f"CREATE USER replication@127.0.0.1 IDENTIFIED BY '{REPLICATION_PASSWORD}';"
             "GRANT REPLICATION SLAVE ON *.* TO replication@127.0.0.1"

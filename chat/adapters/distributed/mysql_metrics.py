@@ -44,6 +44,16 @@ def mysql_metrics(shards: MySqlShards) -> Iterator[Metric]:
             for number, replica in enumerate(rotation.replicas, 1)
         ],
     )
+    yield gauges(
+        "mysql_semi_synchronous",
+        "1 if commits wait until a replica has them, 0 if they do not; of shards with replicas.",
+        ("shard",),
+        [
+            ((shard,), float(rotation.is_semi_synchronous))
+            for shard, rotation in shards.rotations.items()
+            if rotation.is_semi_synchronous is not None
+        ],
+    )
 
 
 def _servers(shards: MySqlShards) -> Iterator[tuple[tuple[str, str], MySqlServer]]:

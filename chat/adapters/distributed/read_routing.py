@@ -24,6 +24,8 @@ _TRUSTED_SECONDS = 2 * MEASURE_SECONDS
 """How long a measurement holds: until the next one is overdue."""
 _BEAT_MS = 500
 """However many nodes measure, the heartbeat is written no more often than this."""
+_SEMI_SYNC = {"Rpl_semi_sync_master_status", "Rpl_semi_sync_source_status"}
+"""As MariaDB and MySQL call it; MySQL has it only with a plugin."""
 _log = structlog.get_logger("chat.mysql")
 
 
@@ -71,12 +73,14 @@ class Replica:
 
 
 class Rotation:
-    """The replicas of one shard that may be read."""
+    """The replicas of one shard that may be read, and whether the primary waits for one of them."""
 
     def __init__(
         self, primary: MySqlServer, replicas: Sequence[MySqlServer], *, max_lag_seconds: float = MAX_LAG_SECONDS
     ) -> None:
         self.replicas = [Replica(server) for server in replicas]
+        self.is_semi_synchronous: bool | None = None
+        """Whether a commit waits until a replica has it, too; None: not known yet."""
         self._primary = primary
         self._max_lag_seconds = max_lag_seconds
         self._turn = 0
@@ -96,11 +100,14 @@ class Rotation:
             await trio.sleep(MEASURE_SECONDS)
 
     async def measure(self) -> None:
-        """Finds out how far each replica is behind."""
+        """Finds out how far each replica is behind, and whether the primary waits for one."""
+        if not self.replicas:
+            return
         try:
-            now = await self._primary.run(_beat)
+            now, is_semi_synchronous = await self._primary.run(_beat)
         except Unavailable:
             return  # and with that all measurements expire
+        self._note(is_semi_synchronous)
         async with trio.open_nursery() as nursery:
             for replica in self.replicas:
                 nursery.start_soon(functools.partial(self._measure, replica, now))
@@ -115,18 +122,33 @@ class Rotation:
             change = "replica_left" if was_near else "replica_joined"
             _log.info(change, shard=replica.server.shard, server=str(replica.server.dsn), lag=replica.lag_seconds)
 
+    def _note(self, is_semi_synchronous: bool) -> None:
+        if is_semi_synchronous == self.is_semi_synchronous:
+            return
+        self.is_semi_synchronous = is_semi_synchronous
+        if is_semi_synchronous:
+            _log.info("shard_semi_synchronous", shard=self._primary.shard)
+        else:
+            _log.warning("shard_not_semi_synchronous", shard=self._primary.shard, risk="messages on one disk only")
 
-async def _beat(session: Session) -> int:
-    """Renews the heartbeat by the primary's clock, and returns it."""
+
+async def _beat(session: Session) -> tuple[int, bool]:
+    """Renews the heartbeat by the primary's clock, and returns it; and whether that waits for a replica."""
     await session.execute(
         "UPDATE heartbeat SET ts = FLOOR(1000 * UNIX_TIMESTAMP(NOW(3)))"
         " WHERE ts < FLOOR(1000 * UNIX_TIMESTAMP(NOW(3))) - %s",
         [_BEAT_MS],
     )
-    return await _read_beat(session)
+    return await _read_beat(session), await _waits_for_replica(session)
 
 
 async def _read_beat(session: Session) -> int:
     """The heartbeat as this server has it; 0, which is very long ago, on a replica that has not got so far yet."""
     rows = await session.rows("SELECT ts FROM heartbeat WHERE only = 1")
     return int(rows[0][0]) if rows else 0
+
+
+async def _waits_for_replica(session: Session) -> bool:
+    # LIKE spares the server to work out what it does not show.
+    rows = await session.rows("SHOW STATUS LIKE 'Rpl_semi_sync_%_status'")
+    return any(name in _SEMI_SYNC and value == "ON" for name, value in rows)

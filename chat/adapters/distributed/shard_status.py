@@ -26,6 +26,8 @@ class ShardStatus:
     moving: dict[Stage, int] = dataclasses.field(default_factory=dict)
     messages: int = 0
     bytes: int = 0
+    is_semi_synchronous: bool | None = None
+    """None if it has no replicas, or does not tell."""
     lags: list[tuple[str, float]] = dataclasses.field(default_factory=list)
     """Each replica, and how many seconds it is behind; infinite if it does not tell."""
 
@@ -53,6 +55,7 @@ async def _ask(shards: MySqlShards, status: ShardStatus) -> None:
     except Unavailable:
         return
     finally:
+        status.is_semi_synchronous = rotation.is_semi_synchronous
         status.lags = [(str(replica.server.dsn), replica.lag_seconds) for replica in rotation.replicas]
 
 
