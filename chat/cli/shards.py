@@ -34,6 +34,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     _add(shards, "status", status, "show each shard, and what is on its way")
     adding = _add(shards, "add", add, "make a new database ready to be a shard")
     adding.add_argument("shard", metavar="NAME=DSN", help="the shard, as --shard takes it")
+    promoting = _add(shards, "promote", promote, "tell the nodes that a shard has a new primary")
+    promoting.add_argument("shard", metavar="NAME", help="the shard")
     moving = _add(shards, "move", move, "move buckets between shards while nodes run")
     moving.add_argument("--from", dest="source", metavar="NAME", help="the shard that gives")
     moving.add_argument("--to", dest="target", metavar="NAME", help="the shard that gets")
@@ -81,6 +83,22 @@ async def add(arguments: argparse.Namespace, bridge: AsyncioBridge, shards: Sequ
         version = await unopened.add(new.name)
     print(f"{new.name}\t{version}")
     complain(f"now start every node with --shard {new.name}=…, then move buckets to it: chat-gateway shards move")
+    return 0
+
+
+async def promote(arguments: argparse.Namespace, bridge: AsyncioBridge, shards: Sequence[ShardDsn]) -> int:
+    """Fences off what was the primary of a shard before: nodes that meet the new one refuse it from then on.
+
+    Run it when the address in the shard's URL leads to the new primary, and that may be written to. Twice does no harm.
+    """
+    from ..adapters.distributed.mysql_shards import unopened_shards
+    from ..adapters.distributed.promotion import promote_primary
+
+    if arguments.shard not in {shard.name for shard in shards}:
+        raise ValueError("promote must name one of the shards that are given")
+    async with unopened_shards(bridge, shards) as unopened:
+        generation, server = await promote_primary(unopened, arguments.shard)
+    print(f"{arguments.shard}\t{generation}\t{server}")
     return 0
 
 

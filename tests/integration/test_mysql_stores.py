@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from chat.adapters.distributed.migrate import migrate_schema
+from chat.adapters.distributed.migrate import migrate_schema, read_state
 from chat.adapters.distributed.mysql_pool import Session
 from chat.adapters.distributed.room_store import STALE_AFTER_SECONDS, MySqlRoomStore
 from chat.adapters.distributed.schema import MIGRATIONS
@@ -64,6 +64,18 @@ async def test_a_migration_that_was_interrupted_runs_again(node: MySqlNode) -> N
 
 async def _forget_newest_migration(session: Session) -> None:
     await session.execute("DELETE FROM migrations WHERE number = %s", (len(MIGRATIONS),))
+
+
+async def test_a_schema_from_before_fencing_is_brought_up_to_date(node: MySqlNode) -> None:
+    for server in node.shards.primaries.values():
+        await server.run(_forget_newest_migration)
+        await server.run(_forget_generation)
+        assert (await server.run(read_state, fresh=True)).version == len(MIGRATIONS) - 1
+        assert await server.run(migrate_schema, fresh=True) == len(MIGRATIONS)
+
+
+async def _forget_generation(session: Session) -> None:
+    await session.execute("ALTER TABLE map_version DROP COLUMN generation")
 
 
 # --- texts ---

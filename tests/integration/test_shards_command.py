@@ -96,6 +96,37 @@ def test_what_has_begun_is_shown_finished_and_given_up(commands: Commands) -> No
     assert "copying" not in commands.run("shards", "status", *commands.shards)[1]
 
 
+def test_each_promotion_begins_a_new_generation(commands: Commands) -> None:
+    server = shared_server(MARIADB)
+    code, output, complaint = commands.run("shards", "promote", "a", *commands.shards)
+    assert (code, complaint) == (0, "")
+    assert output.startswith("a\t1\t")
+    assert output.endswith(f":{server.port}\n"), "the server's own name"
+    assert commands.run("shards", "promote", "a", *commands.shards)[1].startswith("a\t2\t")
+    assert server.sql("SELECT generation FROM one.map_version UNION ALL SELECT generation FROM two.map_version") == [
+        ["2"],
+        ["0"],
+    ]
+    server.sql("UPDATE two.map_version SET generation = 7")
+    b_as_replica = f"{commands.shards[1]},{commands.shards[3].partition('=')[2]}"
+    given = ["--shard", b_as_replica, *commands.shards[2:]]
+    assert commands.run("shards", "promote", "a", *given)[1].startswith("a\t8\t"), "a replica knows of more"
+
+
+def test_only_a_shard_that_can_be_written_to_is_promoted(commands: Commands) -> None:
+    server = shared_server(MARIADB)
+    code, _, complaint = commands.run("shards", "promote", "c", *commands.shards)
+    assert (code, "one of the shards that are given" in complaint) == (1, True)
+    code, _, complaint = commands.run("shards", "promote", "c", *commands.all)
+    assert (code, "run `chat-gateway db migrate`" in complaint) == (1, True)
+    server.sql("SET GLOBAL read_only = 1")
+    try:
+        code, _, complaint = commands.run("shards", "promote", "a", *commands.shards)
+    finally:
+        server.sql("SET GLOBAL read_only = 0")
+    assert (code, f":{server.port}, which is read-only" in complaint) == (1, True)
+
+
 def test_moves_that_make_no_sense_are_refused(commands: Commands) -> None:
     for words, reason in [
         (["--from", "a", "--to", "c"], "two of the shards that are given"),

@@ -157,6 +157,14 @@ class MySqlProcess:
         self.sql("SET GLOBAL rpl_semi_sync_master_enabled=ON")
         self.wait_until(lambda: self.sql("SHOW STATUS LIKE 'Rpl_semi_sync_master_clients'")[0][1] == "1")
 
+    def become_primary(self) -> None:
+        """Ends being a replica, once everything that has come from the primary is applied."""
+        self.sql("STOP SLAVE IO_THREAD")
+        [status] = self.sql("SHOW SLAVE STATUS")
+        received = status[status.index("Slave_Pos") + 1]
+        assert self.sql(f"SELECT MASTER_GTID_WAIT('{received}', {START_SECONDS})") == [["0"]]
+        self.sql("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=0")
+
     def wait_until(self, condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
         """Polls, as the server tells nobody when it is ready; an error means not yet."""
         end = time.monotonic() + seconds

@@ -59,7 +59,10 @@ _BY_CODE: dict[int | None, Verdict] = {code: verdict for verdict, codes in _VERD
 
 DUPLICATE_KEY = 1062
 DUPLICATE_COLUMN = 1060
+NO_SUCH_TABLE = 1146
+NO_SUCH_COLUMN = 1054
 NO_CONNECTION = 2003
+CONNECTION_LOST = 2013
 
 
 def code_of(error: BaseException) -> int | None:

@@ -6,6 +6,7 @@ nobody is ever handed another's answer.
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -15,6 +16,7 @@ import asyncmy
 from asyncmy.errors import OperationalError
 
 from ...domain.errors import ChatError, Invalid
+from .fencing import Fence, read_generation
 from .mysql_dsn import Dsn
 from .mysql_errors import NO_CONNECTION, verdict_of
 from .mysql_sql import chunks, flat, marks, values
@@ -164,36 +166,60 @@ class Session:
 Work = Callable[[Session], Awaitable[T]]
 
 
+@dataclasses.dataclass(eq=False, slots=True)
+class _Connection:
+    """One of the driver's, and the generation of the primary that it leads to; 0 for a replica."""
+
+    driver: Any
+    generation: int
+    free_since: float = 0.0
+
+
 class MySqlPool:
     """Used in the loop's thread only. It does not count: whoever calls limits how many are in use."""
 
     def __init__(
-        self, dsn: Dsn, shard: str, *, statement_seconds: float = STATEMENT_SECONDS, idle_seconds: float = IDLE_SECONDS
+        self,
+        dsn: Dsn,
+        shard: str,
+        *,
+        is_primary: bool,
+        statement_seconds: float = STATEMENT_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._shard = shard
+        self._is_primary = is_primary
         self._statement_seconds = statement_seconds
         self._idle_seconds = idle_seconds
-        self._free: list[tuple[Any, float]] = []
+        self._fence = Fence(shard, str(dsn))
+        self._free: list[_Connection] = []
 
-    async def run(self, work: Work[T], *, transaction: bool = False) -> T:
+    async def run(self, work: Work[T], *, transaction: bool = False, fresh: bool = False) -> T:
         """Does `work` on a connection, in a transaction if asked for: commits if it returns, else takes it back.
+
+        `fresh` opens a connection for it in place of one that nobody uses, and so finds out where the address leads.
 
         Raises: what `work` raises; Invalid for text that is none; errors of the driver, after which nothing is
         known but what `verdict_of` says.
         """
-        connection = self._take() or await self._connect()
-        session = Session(connection, self._shard)
+        connection = self._take()
+        if fresh and connection is not None:
+            connection.driver.close()
+            connection = None
+        connection = connection or await self._connect()
+        session = Session(connection.driver, self._shard)
         try:
             value = await (_in_transaction(session, work) if transaction else work(session))
+            self._fence.check(connection.generation)
         except (ChatError, Moved):
             self._give_back(connection)
             raise
         except UnicodeEncodeError as error:  # before anything was sent
-            connection.close()
+            connection.driver.close()
             raise Invalid("a text is not valid Unicode") from error
         except BaseException as error:
-            connection.close()
+            connection.driver.close()
             if verdict_of(error) is not None:
                 self.clear()
             raise
@@ -203,25 +229,35 @@ class MySqlPool:
     def clear(self) -> None:
         """Closes what nobody uses."""
         while self._free:
-            self._free.pop()[0].close()
+            self._free.pop().driver.close()
 
-    def _take(self) -> Any | None:
+    def _take(self) -> _Connection | None:
         """The connection used last, so that those that are not needed grow old."""
         while self._free:
-            connection, since = self._free.pop()
-            if connection.connected and not connection._stream_broken and time.monotonic() - since < self._idle_seconds:
+            connection = self._free.pop()
+            if self._is_usable(connection):
                 return connection
-            connection.close()
+            connection.driver.close()
         return None
 
-    def _give_back(self, connection: Any) -> None:
-        self._free.append((connection, time.monotonic()))
-        while time.monotonic() - self._free[0][1] > self._idle_seconds:
-            self._free.pop(0)[0].close()
+    def _give_back(self, connection: _Connection) -> None:
+        connection.free_since = time.monotonic()
+        self._free.append(connection)
+        for each in [each for each in self._free if not self._is_usable(each)]:
+            self._free.remove(each)
+            each.driver.close()
 
-    async def _connect(self) -> Any:
+    def _is_usable(self, connection: _Connection) -> bool:
+        return (
+            connection.driver.connected
+            and not connection.driver._stream_broken
+            and time.monotonic() - connection.free_since < self._idle_seconds
+            and self._fence.admits(connection.generation)
+        )
+
+    async def _connect(self) -> _Connection:
         try:
-            connection = await asyncmy.connect(
+            driver = await asyncmy.connect(
                 host=self._dsn.host,
                 port=self._dsn.port,
                 user=self._dsn.user,
@@ -236,13 +272,17 @@ class MySqlPool:
         except RuntimeError as error:  # the driver's word for a connection that is reset just when it is made
             raise OperationalError(NO_CONNECTION, str(error)) from error
         try:
-            session = Session(connection, self._shard)
+            session = Session(driver, self._shard)
             settings = self._settings(session.is_mariadb)
             await session.execute("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
+            generation = 0
+            if self._is_primary:
+                generation, server = await read_generation(session)
+                self._fence.meet(generation, server)
         except BaseException:
-            connection.close()
+            driver.close()
             raise
-        return connection
+        return _Connection(driver, generation)
 
     def _settings(self, is_mariadb: bool) -> dict[str, object]:
         common = {

@@ -34,12 +34,20 @@ _log = structlog.get_logger("chat.mysql")
 class MySqlServer:
     """The primary of a shard, or one of its replicas."""
 
-    def __init__(self, bridge: AsyncioBridge, dsn: Dsn, shard: str, *, deadline_seconds: float = DEADLINE_SECONDS):
+    def __init__(
+        self,
+        bridge: AsyncioBridge,
+        dsn: Dsn,
+        shard: str,
+        *,
+        is_primary: bool,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> None:
         self.dsn = dsn
         self.shard = shard
         self.breaker = CircuitBreaker()
         self._bridge = bridge
-        self._pool = MySqlPool(dsn, shard)
+        self._pool = MySqlPool(dsn, shard, is_primary=is_primary)
         self._connections = trio.Semaphore(MAX_CONNECTIONS)
         self._deadline_seconds = deadline_seconds
 
@@ -52,8 +60,10 @@ class MySqlServer:
         """Calls that wait for a connection."""
         return self._connections.statistics().tasks_waiting
 
-    async def run(self, work: Work[T], *, transaction: bool = False, idempotent: bool = True) -> T:
+    async def run(self, work: Work[T], *, transaction: bool = False, idempotent: bool = True, fresh: bool = False) -> T:
         """Runs `work` in the loop's thread; again if it surely was not done, or if twice is once (`idempotent`).
+
+        `fresh` asks on a new connection, and so whoever the address leads to by now.
 
         Raises: what `work` raises; Unavailable if the server cannot be asked or does not answer in time, after
         which a write may have happened. Cancelling waits until the connection is closed.
@@ -62,7 +72,7 @@ class MySqlServer:
             raise self._unavailable("is overloaded")
         with trio.move_on_after(self._deadline_seconds):
             return await self._with_retries(
-                functools.partial(self._pool.run, work, transaction=transaction), idempotent
+                functools.partial(self._pool.run, work, transaction=transaction, fresh=fresh), idempotent
             )
         self._failed("no answer in time")
         raise self._unavailable("does not answer")

@@ -29,7 +29,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 POLL_SECONDS = 5.0
-"""How often a node looks whether the map has changed; what it asks in vain tells it at once."""
+"""How often a node looks whether a map or a primary has changed; what it asks in vain tells it at once."""
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.1
 """Between tries while a bucket moves: the last stretch of a move takes a fraction of a second."""
@@ -52,10 +52,11 @@ class MySqlShards:
         self.primaries: dict[str, MySqlServer] = {}
         self.rotations: dict[str, Rotation] = {}
         for shard in shards:
-            primary = MySqlServer(bridge, shard.primary, shard.name, deadline_seconds=deadline_seconds)
+            primary = MySqlServer(bridge, shard.primary, shard.name, is_primary=True, deadline_seconds=deadline_seconds)
             # Whoever asks a replica in vain has to ask the primary yet.
             replicas = [
-                MySqlServer(bridge, dsn, shard.name, deadline_seconds=deadline_seconds / 4) for dsn in shard.replicas
+                MySqlServer(bridge, dsn, shard.name, is_primary=False, deadline_seconds=deadline_seconds / 4)
+                for dsn in shard.replicas
             ]
             self.primaries[shard.name] = primary
             self.rotations[shard.name] = Rotation(primary, replicas)
@@ -186,21 +187,22 @@ class MySqlShards:
                         await self._write_map(name, newest)
 
     async def watch(self) -> None:
-        """Reloads the map when it has changed, until it is cancelled."""
+        """Reloads the map when it has changed, and looks for new primaries, until it is cancelled."""
         while True:
             await trio.sleep(POLL_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
-            versions = await self._each_in_time(read_version)
+            # A connection to a primary that was replaced may live for as long as that server does.
+            versions = await self._each_in_time(read_version, fresh=True)
             if any(self._versions.get(name) != version for name, version in versions.items()):
                 self._versions |= versions
                 await self.reload()
 
-    async def _each_in_time(self, work: Work[T]) -> dict[str, T]:
+    async def _each_in_time(self, work: Work[T], *, fresh: bool = False) -> dict[str, T]:
         """The answers of those shards that answer soon, by their names."""
         answers: dict[str, T] = {}
 
         async def ask(name: str, server: MySqlServer) -> None:
             with trio.move_on_after(_MAP_SECONDS), contextlib.suppress(Unavailable):
-                answers[name] = await server.run(work)
+                answers[name] = await server.run(work, fresh=fresh)
 
         async with trio.open_nursery() as nursery:
             for item in self.primaries.items():

@@ -177,7 +177,12 @@ _V4 = (
     ) {_OPTIONS} COMMENT 'rows of buckets on the move that were written after they may have been copied'""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4)
+_V5 = (
+    "ALTER TABLE map_version ADD COLUMN generation BIGINT UNSIGNED NOT NULL DEFAULT 0"
+    " COMMENT 'of the primary: one more with each promotion'",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4, _V5)
 
 VERSION_TABLE = f"""CREATE TABLE IF NOT EXISTS migrations (
     number INT UNSIGNED NOT NULL PRIMARY KEY,

@@ -104,7 +104,11 @@ async def _with_mover(
 ) -> T:
     pools = {
         shard.name: MySqlPool(
-            shard.primary, shard.name, statement_seconds=_STATEMENT_SECONDS, idle_seconds=_IDLE_SECONDS
+            shard.primary,
+            shard.name,
+            is_primary=True,
+            statement_seconds=_STATEMENT_SECONDS,
+            idle_seconds=_IDLE_SECONDS,
         )
         for shard in shards
     }

@@ -35,7 +35,7 @@ async def test_a_connection_that_is_reset_at_any_moment_is_no_bug() -> None:
         async with AsyncioBridge() as bridge, trio.open_nursery() as nursery:
             [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, reset, [listener])
-            pool = MySqlPool(Dsn("127.0.0.1", listener.socket.getsockname()[1], "chat", "chat"), "a")
+            pool = MySqlPool(Dsn("127.0.0.1", listener.socket.getsockname()[1], "chat", "chat"), "a", is_primary=True)
             for _ in range(200):  # the worst moment comes once in some hundred times
                 async with trio.open_nursery() as callers:
                     for _ in range(10):

@@ -11,7 +11,7 @@ from tests.support.clocks import ManualClock
 
 def server() -> MySqlServer:
     """Of no use but to be chosen."""
-    return MySqlServer(AsyncioBridge(), Dsn("127.0.0.1", 1, "chat", "root"), "a")
+    return MySqlServer(AsyncioBridge(), Dsn("127.0.0.1", 1, "chat", "root"), "a", is_primary=False)
 
 
 def test_a_key_is_recent_for_at_least_its_time_and_at_most_twice_that() -> None:
