@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import trio
 
-from ..domain.errors import ChatError, Invalid
+from ..domain.errors import ChatError, Invalid, Unauthenticated
 from .backoff import Backoff
 from .calls import Calls
 from .codec import Encoding, codec
@@ -28,6 +28,8 @@ from .way import Way
 _ROOM_ID = re.compile(r"[a-z0-9_-]{1,32}")
 CLOSE_SECONDS = 1.0
 """For the closing handshake at the end of the block."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class State(enum.Enum):
@@ -106,27 +108,39 @@ class Client:
 
     async def rooms(self) -> list[RoomInfo]:
         """The rooms that the user is a member of."""
-        return await self._api.rooms(await self._credentials.token())
+        return await self._authorized(self._api.rooms)
 
     async def public_rooms(self, after: str | None = None, limit: int = 100) -> list[RoomInfo]:
         """Rooms that everybody may join, by id, from the one after `after`."""
-        return await self._api.public_rooms(await self._credentials.token(), after, limit)
+        return await self._authorized(self._api.public_rooms, after, limit)
 
     async def create_room(self, name: str, kind: str = "public") -> RoomInfo:
         """A new room, `public` or `private`, which the user owns. Not repeated if the connection breaks."""
-        return await self._api.create_room(await self._credentials.token(), name, kind)
+        return await self._authorized(self._api.create_room, name, kind)
 
     async def direct(self, user: str) -> RoomInfo:
         """The room of this user and another one, by id: always the same."""
-        return await self._api.direct(await self._credentials.token(), user)
+        return await self._authorized(self._api.direct, user)
 
     async def members(self, room: str, after: str | None = None, limit: int = 100) -> list[Member]:
         """Members by id, from the one after `after`."""
-        return await self._api.members(await self._credentials.token(), room, after, limit)
+        return await self._authorized(self._api.members, room, after, limit)
 
     async def set_role(self, room: str, user: str, role: str | None) -> None:
         """Invites (`member`), promotes, demotes, bans (`banned`) a user, or with None removes or pardons them."""
-        await self._api.set_role(await self._credentials.token(), room, user, role)
+        await self._authorized(self._api.set_role, room, user, role)
+
+    async def _authorized(
+        self, request: Callable[Concatenate[str, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Makes a request, again with a fresh token if the server does not take the present one any more."""
+        token = await self._credentials.token()
+        try:
+            return await request(token, *args, **kwargs)
+        except Unauthenticated:
+            if not self._credentials.renewable:
+                raise
+        return await request(await self._credentials.renew(), *args, **kwargs)
 
     async def _run(self, scope: trio.CancelScope) -> None:
         """Connects again and again, until the block ends or an error ends the client."""

@@ -11,10 +11,12 @@ import trio
 
 from chat.client import ConnectionLost, SessionEnded, User
 from chat.client.calls import Calls
+from chat.client.client import Client
 from chat.client.codec import CborCodec
 from chat.client.config import ClientConfig
 from chat.client.connection import Connection
 from chat.client.credentials import Credentials
+from chat.client.events import RoomInfo
 from chat.client.http import HttpApi, SignedIn
 from chat.domain.errors import Forbidden, RateLimited, Unauthenticated
 from tests.support.scripted_chat import ScriptedChat, scripted_chat
@@ -28,6 +30,15 @@ class MemoryApi(HttpApi):
         self.lifetime = 900.0
         self.session_ends = False
         self.failures: list[Exception] = []
+        self.refused = ""
+        """A token that is not taken."""
+
+    async def rooms(self, token: str) -> list[RoomInfo]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(f"rooms by {token}")
+        if token == self.refused:
+            raise Unauthenticated("the access token is not valid")
+        return []
 
     async def login(self, name: str, password: str) -> SignedIn:
         if password != "right":
@@ -116,6 +127,25 @@ async def test_a_bare_token_is_used_and_never_replaced(api: MemoryApi) -> None:
     assert not credentials.renewable
     with pytest.raises(Unauthenticated):
         await credentials.renew()
+
+
+def client_of(api: MemoryApi, **credentials: str) -> Client:
+    config = ClientConfig()
+    return Client("http://chat.test", api, Credentials(api, **credentials), "cbor", None, config, None, None)
+
+
+async def test_a_request_whose_token_is_refused_is_made_again_with_a_fresh_one(api: MemoryApi) -> None:
+    client = client_of(api, name="ada", password="right")
+    api.refused = "token 1"
+    assert await client.rooms() == []
+    assert api.asked == ["login", "rooms by token 1", "renew", "rooms by token 3"]
+
+
+async def test_a_request_with_a_bare_token_that_is_refused_fails(api: MemoryApi) -> None:
+    api.refused = "t"
+    with pytest.raises(Unauthenticated):
+        await client_of(api, token="t").rooms()
+    assert api.asked == ["rooms by t"]
 
 
 async def run_connection(server: ScriptedChat, credentials: Credentials) -> None:
