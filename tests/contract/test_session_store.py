@@ -127,6 +127,18 @@ async def test_what_redis_has_lost_can_be_ended(stores: Stores, user: User) -> N
     assert await stores.sessions.restore(session.id, user.id) is None
 
 
+@pytest.mark.parametrize("stores", REDIS_STORES, indirect=True)
+async def test_a_session_begun_where_the_clock_is_ahead_leaves_the_others_to_be_ended(
+    stores: Stores, user: User
+) -> None:
+    session = await stores.sessions.create(user.id)
+    stores.clock.advance(DAY + MINUTE)
+    await stores.sessions.create(user.id)
+    stores.clock.advance(-DAY)
+    assert session.id in await stores.sessions.revoke_user(user.id)
+    assert await stores.sessions.touch(session.id) is None
+
+
 async def test_an_unknown_session_is_nothing(stores: Stores) -> None:
     assert await stores.sessions.touch(SessionId("unknown")) is None
     assert await stores.sessions.revoke(SessionId("unknown")) is False

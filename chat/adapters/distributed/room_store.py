@@ -26,8 +26,11 @@ from .mysql_sql import LAST_CHARACTER, bounded_limit, chunks, flat, marks, table
 from .shard_map import Kind
 from .user_store import names_of
 
-STALE_AFTER_SECONDS = 3600.0
-"""How old an entry in a user's list must be to be taken out: far beyond the deadline of any write under way."""
+STALE_AFTER_SECONDS = 24 * 3600.0
+"""How old an entry in a user's list must be to be taken out: far beyond the deadline of any write under way.
+
+And beyond what a node's clock may be wrong by: each enters its own time.
+"""
 _ROOM = "rooms.id, rooms.kind, rooms.name, rooms.epoch"
 _log = structlog.get_logger("chat.mysql")
 
