@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.mysql_servers import mysql_server
 from tests.support.redis_servers import (
     ClusterSetup,
     RedisProcess,
@@ -15,6 +17,7 @@ from tests.support.redis_servers import (
     redis_sentinel,
     redis_server,
 )
+from tests.support.rig import Rig
 
 
 @pytest.fixture
@@ -42,3 +45,10 @@ def cluster() -> Iterator[ClusterSetup]:
     """A cluster that the test may break."""
     with redis_cluster() as setup:
         yield setup
+
+
+@pytest.fixture
+def rig(tmp_path: Path, own_redis: RedisProcess) -> Iterator[Rig]:
+    """Two nodes and all they stand on."""
+    with mysql_server() as first, mysql_server() as second:
+        yield Rig(tmp_path, own_redis, (first, second))

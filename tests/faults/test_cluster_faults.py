@@ -5,105 +5,18 @@ Nothing acknowledged is lost, nobody hears anything twice or out of order, and e
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
-import random
 import signal
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import trio
 
-from chat.adapters.distributed.asyncio_bridge import AsyncioBridge
-from chat.adapters.distributed.mysql_dsn import parse_shards
-from chat.adapters.distributed.mysql_shards import migrate_shards
 from tests.support.history_checker import History
-from tests.support.mysql_servers import MySqlProcess, mysql_server
-from tests.support.node_process import Node, node_process
-from tests.support.publishers import Crowd, crowd
-from tests.support.redis_servers import RedisProcess
-from tests.support.suffering import NO_RATES, QUICK, Fault, suffer
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.rig import ACKED, LEASE_SECONDS, Rig, endure
+from tests.support.suffering import Fault
+from tests.support.tcp_proxy import TcpProxy
 
-ACKED = 100
-"""Acknowledged messages before, during and after a fault."""
-HEARD_SECONDS = 90.0
-"""For what was said during a fault to reach everybody, on a loaded machine."""
-endure = functools.partial(suffer, acked=ACKED, heard_seconds=HEARD_SECONDS)
-LEASE_SECONDS = 2
-SETTINGS = [*NO_RATES, "--lease-seconds", str(LEASE_SECONDS), "--shutdown-seconds", "4"]
-TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 pytestmark = pytest.mark.skipif("FAULT_ROUNDS" not in os.environ, reason="only with make test-faults")
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[MySqlProcess, MySqlProcess]]:
-    with mysql_server() as first, mysql_server() as second:
-        yield first, second
-
-
-class Rig:
-    """Two nodes on one Redis and two shards. What the second node stands on, it reaches through proxies."""
-
-    def __init__(self, directory: Path, redis: RedisProcess, shards: tuple[MySqlProcess, MySqlProcess]) -> None:
-        self.redis = redis
-        self.shards = shards
-        self.nodes: list[Node] = []
-        self.proxies: list[TcpProxy] = []
-        self.people: Crowd
-        self._directory = directory
-        self._database = f"chat_{random.getrandbits(32)}"
-        self._stack: contextlib.AsyncExitStack
-
-    @contextlib.asynccontextmanager
-    async def talking(self, history: History) -> AsyncIterator[Crowd]:
-        """Starts everything and lets people talk."""
-        async with contextlib.AsyncExitStack() as self._stack:
-            for shard in self.shards:
-                shard.sql(f"CREATE DATABASE {self._database}")
-            shards = parse_shards(
-                [f"{name}={shard.dsn(self._database)}" for name, shard in zip("ab", self.shards, strict=True)]
-            )
-            async with AsyncioBridge() as bridge:
-                await migrate_shards(bridge, shards)
-            ports = [int(self.redis.url.rpartition(":")[2].partition("/")[0]), *(shard.port for shard in self.shards)]
-            self.proxies = [await self._stack.enter_async_context(tcp_proxy(port)) for port in ports]
-            self.nodes = [await self._start(0), await self._start(1)]
-            first, second = self.nodes
-            others = [second.url]
-            people = crowd(first.url, history, QUICK, others=others, speakers=4, listeners=4)
-            yield await self._stack.enter_async_context(people)
-
-    async def restart(self, number: int) -> None:
-        """After its end: on the same port, as a supervisor would."""
-        self.nodes[number] = await self._start(number, port=self.nodes[number].port)
-
-    async def _start(self, number: int, *, port: int = 0) -> Node:
-        flags = [*self._flags(direct=number == 0), *SETTINGS, "--port", str(port)]
-        opened = node_process(self._directory / f"node{number}", *flags, env=TOKEN_KEY)
-        return await self._stack.enter_async_context(opened)
-
-    def _flags(self, *, direct: bool) -> list[str]:
-        urls = [self.redis.url, *(shard.dsn(self._database) for shard in self.shards)]
-        if not direct:
-            urls = [_through(proxy, url) for proxy, url in zip(self.proxies, urls, strict=True)]
-        redis, first, second = urls
-        return ["--redis", redis, "--shard", f"a={first}", "--shard", f"b={second}"]
-
-
-def _through(proxy: TcpProxy, url: str) -> str:
-    return url.replace(f":{proxy.target_port}", f":{proxy.port}")
-
-
-@pytest.fixture
-def rig(tmp_path: Path, own_redis: RedisProcess, servers: tuple[MySqlProcess, MySqlProcess]) -> Rig:
-    return Rig(tmp_path, own_redis, servers)
-
-
-def check_logs(rig: Rig) -> None:
-    assert not [node.log for node in rig.nodes if "Traceback" in node.log]
 
 
 async def test_nodes_are_killed_frozen_and_ended(rig: Rig, fault_rounds: int) -> None:
@@ -127,7 +40,7 @@ async def test_nodes_are_killed_frozen_and_ended(rig: Rig, fault_rounds: int) ->
             await rig.restart(1)
 
         await endure(people, *[killed, frozen, ended] * max(1, fault_rounds // 4))
-    check_logs(rig)
+    rig.check_logs()
 
 
 async def test_a_node_is_cut_off_from_redis_and_from_its_shards(rig: Rig, fault_rounds: int) -> None:
@@ -154,7 +67,7 @@ async def test_a_node_is_cut_off_from_redis_and_from_its_shards(rig: Rig, fault_
         redis, *_, shard = rig.proxies
         faults = [silent(redis), refused(redis), silent(shard), refused(shard)]
         await endure(people, *faults * max(1, fault_rounds // 4))
-    check_logs(rig)
+    rig.check_logs()
 
 
 async def test_shards_are_killed_and_mute(rig: Rig, fault_rounds: int) -> None:
@@ -174,7 +87,7 @@ async def test_shards_are_killed_and_mute(rig: Rig, fault_rounds: int) -> None:
             await people.until_acked(ACKED)
 
         await endure(people, *[killed, mute] * max(1, fault_rounds // 4))
-    check_logs(rig)
+    rig.check_logs()
 
 
 async def test_redis_gives_up_a_subscriber_that_does_not_read(rig: Rig, fault_rounds: int) -> None:
@@ -195,4 +108,4 @@ async def test_redis_gives_up_a_subscriber_that_does_not_read(rig: Rig, fault_ro
             await people.until_acked(ACKED)
 
         await endure(people, *[deaf] * max(1, fault_rounds // 4))
-    check_logs(rig)
+    rig.check_logs()
