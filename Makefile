@@ -61,10 +61,10 @@ cluster: build services ## Start Redis Cluster, two database shards and three no
 test: build services lint test-rust test-python test-web ## Run every check
 
 # What the tests start as private processes: program and Debian package.
-SERVICES := redis-server:redis-server redis-sentinel:redis-sentinel mariadbd:mariadb-server chromium:chromium
+SERVICES := redis-server:redis-server redis-sentinel:redis-sentinel mariadbd:mariadb-server faketime:faketime chromium:chromium
 
 .PHONY: services
-services: ## Install the servers and the browser that the tests start, where that is allowed
+services: ## Install what the tests start, where that is allowed
 	@missing=; for service in $(SERVICES); do \
 		command -v $${service%%:*} >/dev/null || missing="$$missing $${service##*:}"; \
 	done; \
