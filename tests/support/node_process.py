@@ -1,7 +1,7 @@
 """A real node: `chat-gateway serve` as a child process on a free port, with a data directory of its own.
 
     async with node_process(tmp_path) as node:
-        ...  # node.url, node.ws_url
+        ...  # node.url, node.authority
         node.send_signal(signal.SIGTERM)
         assert await node.wait() == 0
 
@@ -47,15 +47,11 @@ class Node:
     @property
     def url(self) -> str:
         """The base of HTTP addresses, without a slash at the end."""
-        return f"http://{self._authority}"
+        return f"http://{self.authority}"
 
     @property
-    def ws_url(self) -> str:
-        """The address of the WebSocket."""
-        return f"ws://{self._authority}/ws"
-
-    @property
-    def _authority(self) -> str:
+    def authority(self) -> str:
+        """Host and port, as in an address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
