@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from .events import (
     Typing,
     parse,
 )
+from .keys import new_key
 from .outbox import Answer, Request
 from .resume import Feed, Fetch
 
@@ -95,7 +95,7 @@ class Room:
         sure of it, publish again with the same `key` (which no other message of this user in this room has): however
         often that is sent, it is one message.
         """
-        fields = {"room": self.id, "key": key or str(uuid.uuid4()), "body": checked_body(body)}
+        fields = {"room": self.id, "key": key or new_key(), "body": checked_body(body)}
         return parse(await self._calls.ask("publish", fields, lane=self.id), Published)
 
     async def history(self, *, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
