@@ -17,8 +17,14 @@ class _Stay:
     began: float
     ended: float = math.inf
     effective: float = math.inf
-    reads_on: bool = False
-    """Whether its history can be read by those who are out."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Reading:
+    """A time in which a user may read a room's history: as a member, or as anybody."""
+
+    began: float
+    ended: float = math.inf
 
 
 class Memberships:
@@ -27,6 +33,7 @@ class Memberships:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._stays: dict[tuple[str, str], list[_Stay]] = {}
+        self._readings: dict[tuple[str, str], list[_Reading]] = {}
 
     # What happened
 
@@ -35,17 +42,21 @@ class Memberships:
         stays = self._stays.setdefault((room, user), [])
         if not stays or stays[-1].ended < math.inf:
             stays.append(_Stay(self._clock()))
+        self._begin_reading(room, user)
 
     def removed(self, room: str, user: str, *, reads_on: bool = False) -> None:
-        """The end of a membership is committed; every node must know a second later.
+        """The end of a membership, or of a ban, is committed; every node must know a second later.
 
-        `reads_on`: the history stays open to this user, as that of a public room does.
+        `reads_on`: the history is open to this user from here on, as that of a public room is.
         """
         for stay in self._of(room, user):
             if stay.ended == math.inf:
                 stay.ended = self._clock()
                 stay.effective = stay.ended + REMOVAL_SECONDS
-                stay.reads_on = reads_on
+        if reads_on:
+            self._begin_reading(room, user)
+        else:
+            self._end_readings(room, user, self._clock())
 
     def postpone(self, room: str, user: str, decided: float, effective: float) -> None:
         """The news of the last removal before `decided` could not be everywhere before `effective`."""
@@ -59,7 +70,9 @@ class Memberships:
             if its_user == user and stays[-1].effective > effective:
                 stays[-1].ended = min(stays[-1].ended, effective)
                 stays[-1].effective = effective
-                stays[-1].reads_on = False
+        for room, its_user in self._readings:
+            if its_user == user:
+                self._end_readings(room, user, effective)
 
     # What was right
 
@@ -69,11 +82,21 @@ class Memberships:
 
     def may_read(self, room: str, user: str, asked: float, answered: float) -> bool:
         """Whether a question of that time had to be answered."""
-        return self._any(room, user, lambda stay: stay.began <= answered and (asked <= stay.ended or stay.reads_on))
+        readings = self._readings.get((room, user))
+        return readings is None or any(each.began <= answered and asked <= each.ended for each in readings)
 
     def may_write(self, room: str, user: str, committed: float) -> bool:
         """Whether a message could be stored then."""
         return self._any(room, user, lambda stay: stay.began <= committed <= stay.effective)
+
+    def _begin_reading(self, room: str, user: str) -> None:
+        readings = self._readings.setdefault((room, user), [])
+        if not readings or readings[-1].ended < math.inf:
+            readings.append(_Reading(self._clock()))
+
+    def _end_readings(self, room: str, user: str, end: float) -> None:
+        for reading in self._readings.get((room, user), []):
+            reading.ended = min(reading.ended, end)
 
     def _of(self, room: str, user: str) -> list[_Stay]:
         return self._stays.get((room, user), [])

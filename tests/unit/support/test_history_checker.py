@@ -307,6 +307,17 @@ def test_a_room_may_be_open_to_those_who_are_out() -> None:
     assert history.violations() == ["eve in r got 5, which was sent after the removal"]
 
 
+def test_a_ban_closes_an_open_room_until_it_is_lifted() -> None:
+    clock = ManualClock()
+    history, _ = honest(clock)
+    for reads_on in (True, False, True):
+        history.members.removed("r", "eve", reads_on=reads_on)
+        clock.advance(0.1)
+        history.paged("r", "eve", clock.now, ROWS)
+        clock.advance(0.1)
+    assert history.violations() == ["eve was let into r, and read 1 to 4, but asked after the removal"]
+
+
 def test_a_page_that_was_asked_for_before_the_removal_may_still_come() -> None:
     clock = ManualClock()
     history, _ = honest(clock)
