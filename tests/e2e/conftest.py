@@ -20,7 +20,6 @@ from tests.support.node_process import Node, node_process
 from tests.support.redis_servers import emptied
 
 PASSWORD = "correct horse"
-TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 SECONDS = 30.0
 
 

@@ -12,13 +12,12 @@ import trio
 from chat.client import open_client
 from tests.support.command_line import run_command
 from tests.support.mysql_servers import MySqlProcess, mysql_server
-from tests.support.node_process import node_process
+from tests.support.node_process import TOKEN_KEY, node_process
 from tests.support.redis_servers import RedisProcess, redis_server
 from tests.support.s3_server import s3_server
 
 PASSWORD = "correct horse"
 DEADLINE_SECONDS = 180
-TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 OLD = ["--older-than", "0.001s", "--once"]
 
 

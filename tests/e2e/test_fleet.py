@@ -15,9 +15,9 @@ import trio
 from chat.domain.messages import Appended, NewMessage
 from chat.domain.rooms import RoomId
 from chat.domain.users import UserId
-from tests.e2e.conftest import TOKEN_KEY, Socket, http_client, make_room, sign_up, socket
+from tests.e2e.conftest import Socket, http_client, make_room, sign_up, socket
 from tests.support.mysql_nodes import mysql_node
-from tests.support.node_process import Node, node_process
+from tests.support.node_process import TOKEN_KEY, Node, node_process
 
 DEADLINE_SECONDS = 120
 OPTIONS = ["--lease-seconds", "2", "--audit-seconds", "10000", "--shutdown-seconds", "5"]

@@ -12,12 +12,11 @@ from chat.adapters.distributed.schema import MIGRATIONS
 from chat.client import Message, open_client
 from tests.support.command_line import run_command
 from tests.support.mysql_servers import MySqlProcess, mysql_server
-from tests.support.node_process import node_process
+from tests.support.node_process import TOKEN_KEY, node_process
 from tests.support.redis_servers import redis_server
 
 PASSWORD = "correct horse"
 DEADLINE_SECONDS = 120
-TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 
 
 class Cluster:

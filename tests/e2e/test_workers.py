@@ -12,8 +12,8 @@ from pathlib import Path
 import trio
 import trio_websocket
 
-from tests.e2e.conftest import TOKEN_KEY, make_room, sign_up, socket
-from tests.support.node_process import Node, node_process
+from tests.e2e.conftest import make_room, sign_up, socket
+from tests.support.node_process import TOKEN_KEY, Node, node_process
 
 DEADLINE_SECONDS = 120
 _CUT_OFF = (OSError, trio.BrokenResourceError, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed)

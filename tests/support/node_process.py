@@ -24,6 +24,8 @@ import trio
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60.0
 """Generous: importing everything takes seconds on a loaded machine."""
+TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
+"""The environment of nodes that belong together."""
 
 _LISTENING = re.compile(rb"listening on http://(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:/]+)):(?P<port>\d+)")
 

@@ -19,7 +19,7 @@ from chat.adapters.distributed.mysql_dsn import parse_shards
 from chat.adapters.distributed.mysql_shards import migrate_shards
 from tests.support.history_checker import History
 from tests.support.mysql_servers import MySqlProcess
-from tests.support.node_process import Node, node_process
+from tests.support.node_process import TOKEN_KEY, Node, node_process
 from tests.support.publishers import Crowd, crowd
 from tests.support.redis_servers import RedisProcess
 from tests.support.suffering import NO_RATES, QUICK, suffer
@@ -34,7 +34,6 @@ LEASE_SECONDS = 2
 DATABASE = "chat"
 """On each shard."""
 _SETTINGS = [*NO_RATES, "--lease-seconds", str(LEASE_SECONDS), "--shutdown-seconds", "4"]
-_TOKEN_KEY = {"CHAT_GATEWAY_TOKEN_KEY": "the same for all nodes, 32 bytes"}
 
 
 class Rig:
@@ -87,7 +86,7 @@ class Rig:
 
     async def _start(self, number: int, *, port: int = 0, listen: bool = True) -> Node:
         flags = [*self._flags(direct=number == 0), *_SETTINGS, "--port", str(port)]
-        env = {**_TOKEN_KEY, **(self._second_env if number else {})}
+        env = {**TOKEN_KEY, **(self._second_env if number else {})}
         opened = node_process(self._directory / f"node{number}", *flags, env=env, listen=listen)
         node = await self._stack.enter_async_context(opened)
         self._started.append(node)
